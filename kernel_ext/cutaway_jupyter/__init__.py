@@ -1,0 +1,1 @@
+"""`%load_ext cutaway_jupyter`: the magics and views of Cutaway."""

@@ -1,0 +1,1 @@
+"""Views: each folder holds a widget, its script and its style."""

@@ -1,0 +1,1 @@
+"""The command grammar, and the terminal that speaks it."""

@@ -1,0 +1,1 @@
+"""From a request to a running process: specification, plan, keeper, lifecycle."""

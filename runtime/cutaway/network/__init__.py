@@ -1,0 +1,1 @@
+"""Bridge, addresses, translation and published ports."""

@@ -1,0 +1,1 @@
+"""What is kept: the database and content-addressed blobs, images by name."""
