@@ -1,8 +1,9 @@
 """Where an engine lives: its root folder, its socket, and the name that its kernel objects carry.
 
-An engine is known by its root folder alone. Everything that it keeps is below that folder, and everything that
-it makes in the kernel (bridge, nftables table, cgroups) carries its *instance* name, which is derived from the
-folder's path. So two engines on one machine do not meet, and what a dead engine left over is found by name.
+An engine is known by its root folder alone. Everything that it keeps is below that folder, and everything
+that it makes in the kernel (bridge, nftables table, cgroups) carries its *instance* name, which is derived
+from the folder's path. So two engines on one machine do not meet, and what a dead engine left over is found
+by name.
 """
 
 from __future__ import annotations
