@@ -1,0 +1,103 @@
+"""What the integration tests share: a real engine for each worker, with real images in it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from harness import EngineProcess, close_janitor
+
+NOT_ROOT = "needs root: makes namespaces, mounts, a bridge and cgroups"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _janitor() -> Iterator[None]:
+    yield
+    close_janitor()
+
+
+@pytest.fixture(scope="session")
+def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all workers of this test run share."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def make_engine() -> Iterator[Callable[..., EngineProcess]]:
+    """Engines to be hurt: made by the test, not started, cleaned up at the end whatever happened to them."""
+    made: list[EngineProcess] = []
+
+    def make(**options: Path) -> EngineProcess:
+        if os.geteuid() != 0:
+            pytest.skip(NOT_ROOT)
+        made.append(EngineProcess(**options))
+        return made[-1]
+
+    yield make
+    left = {engine.instance: engine.close() for engine in made}
+    assert not any(left.values()), left
+
+
+@pytest.fixture(scope="session")
+def engine(make_engine: Callable[..., EngineProcess], shared_cache: Path) -> EngineProcess:
+    """A running engine with the image `busybox`, one for each worker: `root`, `socket`, `client()`, `env`."""
+    engine = make_engine().start()
+    load_image(engine, "busybox", shared_cache)
+    return engine
+
+
+@pytest.fixture(scope="session")
+def debian(engine: EngineProcess, shared_cache: Path) -> str:
+    """The image `debian`, made from the distribution's packages once for all workers; skips where it cannot be."""
+    try:
+        load_image(engine, "debian", shared_cache)
+    except RuntimeError as error:
+        pytest.skip(f"no debian image here: {error}")
+    return "debian"
+
+
+@pytest.fixture
+def own_engine(make_engine: Callable[..., EngineProcess], shared_cache: Path) -> Iterator[EngineProcess]:
+    """A running engine with busybox that belongs to one test, which may kill it."""
+    engine = make_engine().start()
+    load_image(engine, "busybox", shared_cache)
+    yield engine
+    if not engine.answers():
+        engine.start()
+    left = engine.close()
+    assert left == []
+
+
+@pytest.fixture
+def docker_command() -> str:
+    """The stock client's path; skips where it is not installed."""
+    found = shutil.which("docker")
+    if found is None:
+        pytest.skip("no docker client is installed")
+    return found
+
+
+def load_image(engine: EngineProcess, name: str, cache: Path) -> None:
+    """Make an image once for all workers: the first one bootstraps and saves it, the others load it."""
+    archive = cache / f"{name}.tar"
+    with open(cache / f"{name}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not archive.exists():
+            status, answer, _ = engine.request("POST", f"/cutaway/images/bootstrap?name={name}")
+            if status != 200 or any("error" in line for line in answer if isinstance(line, dict)):
+                raise RuntimeError(f"bootstrap of {name} failed: {answer}\n{engine.log()}")
+            with engine.client() as client, open(archive.with_suffix(".part"), "wb") as file:
+                for chunk in client.images.get(name).save(named=True):
+                    file.write(chunk)
+            archive.with_suffix(".part").rename(archive)
+            return
+    status, answer, _ = engine.request("POST", "/images/load?quiet=1", archive.read_bytes())
+    if status != 200:
+        raise RuntimeError(f"load of {name} failed: {answer}")
