@@ -8,6 +8,7 @@ Source: OCI image-spec: descriptor.md, manifest.md, config.md; the fields that o
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, TypeVar
 
 import msgspec
@@ -27,6 +28,11 @@ REF_NAME = "org.opencontainers.image.ref.name"
 
 T = TypeVar("T")
 
+# An empty tar as GNU tar and Go write it, and as `tarfile` does, which pads to 20 blocks.
+EMPTY_LAYERS = (
+    "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef",
+    "sha256:84ff92691f909a05b224e1c56abb4864f01b4f8e3c854e4bb4c7baf1d3f6d652",
+)
 EPOCH = "1970-01-01T00:00:00Z"
 
 
@@ -136,6 +142,28 @@ class ImageConfig(msgspec.Struct, omit_defaults=True):
         data = {"architecture": self.architecture, "os": self.os} | msgspec.to_builtins(self)
         data["rootfs"] = msgspec.to_builtins(self.rootfs)
         return msgspec.json.encode(data)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Layer:
+    """One layer of an image in both its forms: the unpacked tar's digest and the blob that carries it.
+
+    `size` is the sum of the sizes of the files in it, in bytes: what Docker shows.
+    """
+
+    diff_id: Digest
+    descriptor: Descriptor
+    size: int
+
+    @property
+    def blob(self) -> Digest:
+        """Digest of the tar as it is kept in the content store, perhaps compressed."""
+        return Digest(self.descriptor.digest)
+
+    @property
+    def empty(self) -> bool:
+        """True when there is nothing in it: a step that changed no file."""
+        return self.diff_id in EMPTY_LAYERS
 
 
 def decode_config(data: bytes) -> ImageConfig:
