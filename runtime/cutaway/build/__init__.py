@@ -1,1 +1,1 @@
-"""From a Dockerfile to an image."""
+"""From a Dockerfile to an image: parse, expand, look in the cache, run or copy, commit a layer."""
