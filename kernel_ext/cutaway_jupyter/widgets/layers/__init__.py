@@ -1,0 +1,1 @@
+"""The layers view: widget, picture, and their client code."""

@@ -1,0 +1,1 @@
+"""The namespaces view: widget, picture, and their client code."""
