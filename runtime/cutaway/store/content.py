@@ -73,7 +73,7 @@ class ContentStore:
         self.root = root
         self.blobs = root / "blobs" / "sha256"
         self._ingest = root / "ingest"
-        with _told(root):
+        with disk_errors_told(root):
             self.blobs.mkdir(parents=True, exist_ok=True)
             shutil.rmtree(self._ingest, ignore_errors=True)
             self._ingest.mkdir()
@@ -107,7 +107,7 @@ class ContentStore:
     @contextmanager
     def writer(self) -> Iterator[BlobWriter]:
         """Stream a blob in. What is not committed when the block ends is gone."""
-        with _told(self.root):
+        with disk_errors_told(self.root):
             descriptor, name = tempfile.mkstemp(dir=self._ingest)
             os.fchmod(descriptor, 0o644)
             try:
@@ -143,7 +143,7 @@ class ContentStore:
 
     def write_file(self, name: str, data: bytes) -> None:
         """Replace a file of the layout (`index.json`) at once: readers see the old one or the new one."""
-        with _told(self.root):
+        with disk_errors_told(self.root):
             descriptor, temporary = tempfile.mkstemp(dir=self._ingest)
             try:
                 with open(descriptor, "wb") as file:
@@ -170,7 +170,7 @@ def _missing(digest: str) -> NotFoundError:
 
 
 @contextmanager
-def _told(root: Path) -> Iterator[None]:
+def disk_errors_told(root: Path) -> Iterator[None]:
     """Turn the errors that a disk gives into ours."""
     try:
         yield

@@ -111,7 +111,7 @@ def run_config(config: RunConfig) -> dict[str, Any]:
 
 
 def history(image: Image, ancestors: Iterable[Image]) -> list[dict[str, Any]]:
-    """The steps of `GET /images/{name}/history`, newest first; those made elsewhere have the id `<missing>`."""
+    """The steps of `GET /images/{name}/history`, newest first; one made elsewhere has the id `<missing>`."""
     sizes = [layer.size for layer in image.stack]
     steps: list[dict[str, Any]] = []
     for entry in _whole_history(image):

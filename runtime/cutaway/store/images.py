@@ -36,7 +36,7 @@ from cutaway.store.database import Database, ImageRow
 class LayerStore(Protocol):
     """What images need to know of unpacked layers; `cutaway.layer.layers.Layers` is one."""
 
-    def path(self, diff_id: str) -> Path:
+    def diff(self, diff_id: str) -> Path:
         """The folder that overlayfs mounts."""
 
     def size(self, diff_id: str) -> int:
@@ -213,7 +213,7 @@ class Images:
 
     def inspect(self, image: Image) -> dict[str, Any]:
         """The JSON of Docker's `GET /images/{name}/json`."""
-        folders = [self.layers.path(diff_id) for diff_id in image.layers]
+        folders = [self.layers.diff(diff_id) for diff_id in image.layers]
         return describe.inspect(image, folders, self.database.last_tagged_ns(image.id))
 
     def history(self, image: Image) -> Sequence[dict[str, Any]]:
@@ -249,7 +249,7 @@ class Images:
         return [diff_id for diff_id in image.layers if diff_id not in kept]
 
     def collect_garbage(self) -> None:
-        """Delete every blob and layer that no image needs: what a crash left. Only while nothing is being made."""
+        """Delete what no image needs: what a crash left. Only while nothing is being made."""
         with self._lock:
             kept = self._kept()
             for digest in tuple(self.content.walk()):
@@ -337,7 +337,7 @@ class Images:
 
     def _require(self, layers: Sequence[Layer]) -> None:
         for layer in layers:
-            if not self.content.exists(layer.blob) or not self.layers.path(layer.diff_id).is_dir():
+            if not self.content.exists(layer.blob) or not self.layers.diff(layer.diff_id).is_dir():
                 raise CutawayError(
                     f"layer {layer.diff_id.short} is not here", "load or build the image again"
                 )
