@@ -106,6 +106,11 @@ class EventLog:
         self._subscriptions.add(subscription)
         return subscription
 
+    @property
+    def listeners(self) -> int:
+        """How many subscriptions there are."""
+        return len(self._subscriptions)
+
     def close(self) -> None:
         """End every subscription: the engine stops."""
         for subscription in tuple(self._subscriptions):

@@ -106,7 +106,7 @@ async def events(call: Call) -> Answer:
 @routes.get("/system/df")
 async def disk_usage(call: Call) -> Answer:
     """`GET /system/df`: images, containers, build cache."""
-    return json_answer(info.disk_usage(call.engine))
+    return json_answer(await info.disk_usage(call.engine))
 
 
 class EventFilter:
