@@ -22,6 +22,7 @@ import ipaddress
 import os
 import socket
 import struct
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol, Self
@@ -40,7 +41,7 @@ IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_MASTER, IFLA_LINKINFO = 1, 3, 4, 10, 1
 IFLA_NET_NS_PID, IFLA_IFALIAS = 19, 20
 IFLA_INFO_KIND, IFLA_INFO_DATA, VETH_INFO_PEER = 1, 2, 1
 IFA_ADDRESS, IFA_LOCAL, IFA_BROADCAST = 1, 2, 4
-RTA_DST, RTA_GATEWAY = 1, 5
+RTA_DST, RTA_OIF, RTA_GATEWAY = 1, 4, 5
 RT_TABLE_MAIN, RTPROT_BOOT, RT_SCOPE_UNIVERSE, RTN_UNICAST = 254, 3, 0, 1
 IFF_UP = 1
 
@@ -62,14 +63,23 @@ class Message:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Link:
-    """An interface as the kernel lists it. `master` is the index of its bridge or 0."""
+    """An interface as the kernel lists it. `master` is the index of its bridge or 0; `mtu` in bytes."""
 
     index: int
     name: str
     flags: int
     master: int
+    mtu: int
     kind: str
     alias: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Route:
+    """Where packets for a network go: the index of an interface, or 0. The default route leads to 0.0.0.0/0."""
+
+    target: ipaddress.IPv4Network
+    interface: int
 
 
 class Channel(Protocol):
@@ -110,7 +120,7 @@ class Netlink:
     def send(self, messages: Sequence[Message]) -> None:
         """Have these done, in order, with one send; returns when the kernel has acknowledged every one.
 
-        Raises OSError with the kernel's errno for the first refused; its filename is the message in words. The
+        Raises OSError for the first refused; its filename is the message in words. The
         messages after a refused one are carried out, except in a netfilter batch: it is all or nothing.
         """
         waiting: dict[int, Message] = {}
@@ -151,14 +161,12 @@ class Netlink:
         """Every interface of this namespace."""
         return [_parse_link(body) for body in self.dump(RTM_GETLINK, _LINK.pack(0, 0, 0, 0, 0))]
 
-    def routes(self) -> list[ipaddress.IPv4Network]:
-        """Where IPv4 routes of this namespace lead, in all tables; default routes are left out."""
-        found = []
-        for body in self.dump(RTM_GETROUTE, _ROUTE.pack(socket.AF_INET, 0, 0, 0, 0, 0, 0, 0, 0)):
-            target = attributes(body[_ROUTE.size :]).get(RTA_DST)
-            if target is not None:
-                found.append(ipaddress.IPv4Network((target, body[1])))
-        return found
+    def routes(self) -> list[Route]:
+        """Every IPv4 route of this namespace, in all tables."""
+        return [
+            _parse_route(body)
+            for body in self.dump(RTM_GETROUTE, _ROUTE.pack(socket.AF_INET, 0, 0, 0, 0, 0, 0, 0, 0))
+        ]
 
     def _packed(self, message: Message, flags: int) -> bytes:
         self._number += 1
@@ -216,9 +224,20 @@ def _parse_link(body: bytes) -> Link:
     _, _, index, flags, _ = _LINK.unpack_from(body)
     found = attributes(body[_LINK.size :])
     kind = attributes(found.get(IFLA_LINKINFO, b"")).get(IFLA_INFO_KIND, b"")
-    (master,) = struct.unpack("=I", found.get(IFLA_MASTER, bytes(4)))
     name, words = _string(found.get(IFLA_IFNAME, b"")), _string(found.get(IFLA_IFALIAS, b""))
-    return Link(index, name, flags, master, _string(kind), words)
+    return Link(
+        index, name, flags, _number(found, IFLA_MASTER), _number(found, IFLA_MTU), _string(kind), words
+    )
+
+
+def _parse_route(body: bytes) -> Route:
+    found = attributes(body[_ROUTE.size :])
+    target = ipaddress.IPv4Network((found.get(RTA_DST, bytes(4)), body[1]))
+    return Route(target, _number(found, RTA_OIF))
+
+
+def _number(found: dict[int, bytes], kind: int) -> int:
+    return int.from_bytes(found.get(kind, b""), sys.byteorder)
 
 
 def _string(value: bytes) -> str:
@@ -242,7 +261,7 @@ def new_bridge(name: str, mac: str) -> Message:
 
 
 def set_alias(name: str, alias: str) -> Message:
-    """Write a remark on an interface, at most 255 bytes, that `ip link` shows and that lives as long as it does."""
+    """Write a remark on an interface, at most 255 bytes: `ip link` shows it, and it lives as long as that."""
     body = _LINK.pack(0, 0, 0, 0, 0) + attribute(IFLA_IFNAME, name) + attribute(IFLA_IFALIAS, alias)
     return Message(RTM_NEWLINK, NLM_F_ACK, body, f"RTM_NEWLINK {name} alias {alias}")
 
