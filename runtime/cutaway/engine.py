@@ -12,9 +12,12 @@ import logging
 import shutil
 
 from cutaway.events import EventLog
+from cutaway.layer.layers import Layers
+from cutaway.network.manager import Network
 from cutaway.settings import Settings
 from cutaway.store.content import ContentStore
 from cutaway.store.database import Database
+from cutaway.store.images import Images, Use
 
 log = logging.getLogger(__name__)
 
@@ -23,19 +26,27 @@ class Engine:
     """Everything that the API needs, as attributes. Made and used within one event loop."""
 
     def __init__(self, settings: Settings) -> None:
+        make_folders(settings)
         self.settings = settings
         self.events = EventLog()
-        make_folders(settings)
         self.database = Database(settings.database)
         self.content = ContentStore(settings.content)
+        self.layers = Layers(settings.layers, self.content)
+        self.images = Images(self.database, self.content, self.layers, self._used_by)
+        self.network = Network(settings, self.database)
 
     async def start(self) -> None:
-        """Get ready to answer: network, keeper, and the containers that are already there."""
+        """Get ready to answer: take over the containers that are already there."""
 
     async def stop(self) -> None:
         """Let go of everything. Containers that run go on."""
         self.events.close()
+        await self.network.stop()
+        self.images.close()
         self.database.close()
+
+    def _used_by(self, image_id: str) -> list[Use]:
+        return []
 
 
 def make_folders(settings: Settings) -> None:

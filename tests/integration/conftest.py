@@ -55,7 +55,7 @@ def engine(make_engine: Callable[..., EngineProcess], shared_cache: Path) -> Eng
 
 @pytest.fixture(scope="session")
 def debian(engine: EngineProcess, shared_cache: Path) -> str:
-    """The image `debian`, made from the distribution's packages once for all workers; skips where it cannot be."""
+    """The image `debian`, made from packages once for all workers; skips where it cannot be."""
     try:
         load_image(engine, "debian", shared_cache)
     except RuntimeError as error:

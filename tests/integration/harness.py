@@ -153,7 +153,7 @@ class EngineProcess:
             self.request("DELETE", f"/containers/{container['Id']}?force=1&v=1")
 
     def close(self) -> list[str]:
-        """End everything and remove the root. Says what was left that should not have been: see `leftovers`."""
+        """End everything and remove the root. Says what should not have been left: see `leftovers`."""
         if self.answers():
             self.remove_containers()
         self.stop()

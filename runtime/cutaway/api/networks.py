@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from cutaway.api.answers import json_answer
 from cutaway.api.routing import Answer, Call, Routes
 from cutaway.errors import NotFoundError
@@ -14,13 +12,13 @@ routes = Routes()
 @routes.get("/networks")
 async def listing(call: Call) -> Answer:
     """`GET /networks`: the three that are always there."""
-    return json_answer(described(call))
+    return json_answer(call.engine.network.describe())
 
 
 @routes.get("/networks/{name}")
 async def inspect(call: Call) -> Answer:
     """`GET /networks/{name}`, by name or id."""
-    for network in described(call):
+    for network in call.engine.network.describe():
         if call["name"] in (network["Name"], network["Id"], network["Id"][:12]):
             return json_answer(network)
     raise NotFoundError(f"network {call['name']} not found", "there are bridge, host and none")
@@ -36,8 +34,3 @@ async def volumes(call: Call) -> Answer:
 async def volume(call: Call) -> Answer:
     """`GET /volumes/{name}`."""
     raise NotFoundError(f"get {call['name']}: no such volume")
-
-
-def described(call: Call) -> list[dict[str, Any]]:
-    """The networks in the words of Docker's API."""
-    raise NotImplementedError
