@@ -61,7 +61,10 @@ def capability_name(text: str) -> str:
 def granted(
     add: tuple[str, ...] = (), drop: tuple[str, ...] = (), *, privileged: bool = False
 ) -> tuple[str, ...]:
-    """Docker's rule for `--cap-add` and `--cap-drop`: ALL on either side, an added one outlives a dropped ALL."""
+    """Docker's rule for `--cap-add` and `--cap-drop`.
+
+    ALL on either side, an added one outlives a dropped ALL.
+    """
     if privileged:
         return NAMES
     added, dropped = {name.upper() for name in add}, {name.upper() for name in drop}
@@ -87,7 +90,10 @@ def names_of(bits: int) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class SetUser(Step):
-    """Become this user: supplementary groups, then the group, then the user, because only root may do the former."""
+    """Become this user.
+
+    Supplementary groups, then the group, then the user, because only root may do the former.
+    """
 
     uid: int
     gid: int

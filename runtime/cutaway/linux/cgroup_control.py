@@ -20,13 +20,19 @@ from cutaway.linux.hierarchies import directories, hierarchies
 
 @dataclass(frozen=True, slots=True)
 class Cgroup:
-    """The group `parent/name`. Reading one that is gone gives zeros and empty lists; changing it FileNotFoundError."""
+    """The group `parent/name`.
+
+    Reading one that is gone gives zeros and empty lists; changing it FileNotFoundError.
+    """
 
     parent: str
     name: str
 
     def path(self, controller: str) -> str:
-        """Its directory in the tree of a controller. FileNotFoundError where the machine lacks the controller."""
+        """Its directory in the tree of a controller.
+
+        FileNotFoundError where the machine lacks the controller.
+        """
         try:
             return directories(self.parent, self.name)[controller]
         except KeyError:
@@ -44,7 +50,10 @@ class Cgroup:
         return []
 
     def freeze(self) -> None:
-        """Stop all its processes. Returns once the last has stopped; TimeoutError when one does not within 5 s."""
+        """Stop all its processes.
+
+        Returns once the last has stopped; TimeoutError when one does not within 5 s.
+        """
         if self._version() == 2:
             _write(f"{self.path('memory')}/cgroup.freeze", "1")
             _wait_for(lambda: "frozen 1" in _read(f"{self.path('memory')}/cgroup.events"))

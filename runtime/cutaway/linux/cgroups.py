@@ -189,7 +189,10 @@ def _hand_down(context: Context, tree: Hierarchy, directory: str) -> None:
 
 
 def _set(context: Context, path: str, value: str) -> None:
-    """Set one limit. A file that this kernel does not have is passed over for swap, which need not be counted."""
+    """Set one limit.
+
+    A file that this kernel does not have is passed over for swap, which need not be counted.
+    """
     try:
         context.kernel.write_file(path, value)
     except FileNotFoundError:

@@ -26,7 +26,10 @@ _JUMP_NOT_EQUAL, _JUMP_ANY_BIT, _EXIT = 0x56, 0x46, 0x95  # 32-bit comparisons
 
 
 def allow_devices(kernel: Kernel, directory: str, lines: tuple[str, ...]) -> None:
-    """Attach the program for these lines to a cgroup of version 2. OSError where the kernel has no eBPF for us."""
+    """Attach the program for these lines to a cgroup of version 2.
+
+    OSError where the kernel has no eBPF for us.
+    """
     program = kernel.load_device_filter(compile_devices(lines))
     try:
         group = kernel.open(directory, os.O_RDONLY | os.O_DIRECTORY)

@@ -19,7 +19,10 @@ _V2_CONTROLLERS = ("memory", "cpu", "pids", "cpuset", "io")
 
 @dataclass(frozen=True, slots=True)
 class Hierarchy:
-    """One tree of cgroups: where its root is for us, and what it controls. In version 2 also the named rest."""
+    """One tree of cgroups: where its root is for us, and what it controls.
+
+    In version 2 also the named rest.
+    """
 
     version: int
     base: str
@@ -80,7 +83,10 @@ def version() -> int:
 
 
 def mounted_names() -> tuple[str, ...]:
-    """For `MountCgroup`: the options of each version 1 tree, such as ("memory", "cpu,cpuacct"); empty for version 2."""
+    """For `MountCgroup`: the options of each version 1 tree, such as ("memory", "cpu,cpuacct").
+
+    Empty for version 2.
+    """
     return tuple(",".join(tree.controllers) for tree in hierarchies() if tree.version == 1)
 
 

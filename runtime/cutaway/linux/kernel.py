@@ -110,7 +110,9 @@ class Kernel:
     # Processes and namespaces ---------------------------------------------------------------------------------
 
     def clone(self, flags: int) -> int:
-        """Fork with namespace flags, clone(2). Returns the child's pid, and 0 in the child. SIGCHLD tells of its end.
+        """Fork with namespace flags, clone(2). Returns the child's pid, and 0 in the child.
+
+        SIGCHLD tells of its end.
 
         No at-fork hooks run. The caller must have one thread only.
         """
@@ -122,7 +124,10 @@ class Kernel:
         _checked(_libc.unshare(flags))
 
     def setns(self, fd: int, flags: int) -> None:
-        """Join the namespace of an nsfs descriptor, or those named in `flags` of a pidfd's process, setns(2)."""
+        """Join the namespace of an nsfs descriptor, or those named in `flags` of a pidfd's process.
+
+        Setns(2).
+        """
         _checked(_libc.setns(fd, flags))
 
     def pidfd_open(self, pid: int) -> int:
@@ -144,7 +149,10 @@ class Kernel:
         _checked(_libc.setdomainname(data, len(data)))
 
     def restore_signals(self) -> None:
-        """Give the program that is about to start default signals: the interpreter ignores two, and masks stay."""
+        """Give the program that is about to start default signals.
+
+        The interpreter ignores two, and masks stay.
+        """
         for number in (signal.SIGPIPE, signal.SIGXFSZ):
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
@@ -184,7 +192,10 @@ class Kernel:
     def mount_setattr(
         self, dir_fd: int, path: str, flags: int, attr_set: int, attr_clr: int = 0, propagation: int = 0
     ) -> None:
-        """Change what a mount permits, or its propagation; with AT_RECURSIVE all below it too, mount_setattr(2)."""
+        """Change what a mount permits, or its propagation.
+
+        With AT_RECURSIVE all below it too, mount_setattr(2).
+        """
         attr = struct.pack("=4Q", attr_set, attr_clr, propagation, 0)
         size = ctypes.c_size_t(len(attr))
         _syscall(
@@ -263,8 +274,15 @@ class Kernel:
             pass
 
     def makedirs(self, path: str, mode: int) -> None:
-        """mkdir(2) for the path and all that is missing above it."""
-        os.makedirs(path, mode, exist_ok=True)
+        """mkdir(2) for the path and all that is missing above it, also behind a symbolic link to nothing."""
+        try:
+            os.mkdir(path, mode)
+        except OSError:  # there already, or more is missing
+            os.makedirs(os.path.realpath(path), mode, exist_ok=True)
+
+    def resolve(self, path: str) -> str:
+        """The path without symbolic links, whether or not there is something at its end."""
+        return os.path.realpath(path)
 
     def mknod(self, path: str, mode: int, major: int, minor: int) -> None:
         """Make a device node, mknod(2); one that is there already is fine."""
@@ -368,7 +386,10 @@ class Kernel:
         return _checked(_libc.prctl(option, argument2, argument3, 0, 0))
 
     def drop_bounding(self, capability: int) -> None:
-        """Take a capability from all programs that this process will ever start. EINVAL above the last one."""
+        """Take a capability from all programs that this process will ever start.
+
+        EINVAL above the last one.
+        """
         self.prctl(PR_CAPBSET_DROP, capability)
 
     def clear_ambient(self) -> None:

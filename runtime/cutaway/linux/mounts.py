@@ -57,7 +57,10 @@ class PrivateMounts(Step):
 
 @dataclass(frozen=True, slots=True)
 class OpenTree(Step):
-    """Take a detached copy of a file or directory of the host; `AttachTree` of the same name puts it in its place."""
+    """Take a detached copy of a file or directory of the host.
+
+    `AttachTree` of the same name puts it in its place.
+    """
 
     source: str
     name: str
@@ -73,7 +76,9 @@ class OpenTree(Step):
 
 @dataclass(frozen=True, slots=True)
 class AttachTree(Step):
-    """Put what `OpenTree` took at `target` in the container, which is made if missing: a directory, or a file.
+    """Put what `OpenTree` took at `target` in the container, which is made if missing.
+
+    A directory, or a file.
 
     Read-only holds for all mounts below it too. Mounts made later on one side do not show on the other
     (Docker's `rprivate`).
@@ -104,13 +109,17 @@ class AttachTree(Step):
         if directory:
             context.kernel.makedirs(self.target, 0o755)
             return
-        context.kernel.makedirs(self.target.rpartition("/")[0] or "/", 0o755)
-        context.kernel.close(context.kernel.open(self.target, os.O_CREAT | os.O_WRONLY, 0o755))
+        target = context.kernel.resolve(self.target)  # /etc/resolv.conf is often a link to nothing
+        context.kernel.makedirs(target.rpartition("/")[0] or "/", 0o755)
+        context.kernel.close(context.kernel.open(target, os.O_CREAT | os.O_WRONLY, 0o755))
 
 
 @dataclass(frozen=True, slots=True)
 class EnterRoot(Step):
-    """Make the mount at `target` the root, pivot_root(2). The old root stays reachable by one descriptor only."""
+    """Make the mount at `target` the root, pivot_root(2).
+
+    The old root stays reachable by one descriptor only.
+    """
 
     target: str
 

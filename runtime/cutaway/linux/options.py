@@ -33,7 +33,10 @@ _CLEAR = {
 
 
 def parse_options(text: str) -> tuple[int, str]:
-    """Flags and the rest, e.g. `"ro,size=1m"` gives `(MS_RDONLY, "size=1m")`. The later of two opposites wins."""
+    """Flags and the rest, e.g. `"ro,size=1m"` gives `(MS_RDONLY, "size=1m")`.
+
+    The later of two opposites wins.
+    """
     flags, rest = 0, []
     for word in text.split(","):
         if word in _SET:

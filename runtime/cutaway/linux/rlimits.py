@@ -41,7 +41,10 @@ def limit_number(name: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class SetRlimits(Step):
-    """Set limits, each (name, soft, hard); -1 is unlimited. Before `SetUser`: raising one needs root's rights."""
+    """Set limits, each (name, soft, hard); -1 is unlimited.
+
+    Before `SetUser`: raising one needs root's rights.
+    """
 
     limits: tuple[tuple[str, int, int], ...]
 

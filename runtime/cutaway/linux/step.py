@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(slots=True)
 class Context:
-    """What steps hand to later steps while a plan runs: the kernel, the child's pid, open descriptors by name."""
+    """What steps hand to later steps while a plan runs.
+
+    The kernel, the child's pid, open descriptors by name.
+    """
 
     kernel: Kernel
     pid: int = 0

@@ -1,4 +1,7 @@
-"""Every kind of step, gathered: after importing this, `Step.kinds` is complete and `step_from_json` knows them all."""
+"""Every kind of step, gathered.
+
+After importing this, `Step.kinds` is complete and `step_from_json` knows them all.
+"""
 
 from __future__ import annotations
 
