@@ -1,8 +1,10 @@
 """Pictures for a notebook without a kernel: one SVG of 820 px on its own white paper, in an `<img>`.
- Jupyter drops inline `<svg>` from a notebook that it does not trust, and keeps an image that is a data
+
+Jupyter drops inline `<svg>` from a notebook that it does not trust, and keeps an image that is a data
 address. Such an image knows nothing of Lab's theme, so it brings its own paper and colours; it has no
 script, no font and no file.
- A picture is drawn from a *normal form*, always, so that a lesson that runs again gives the same picture to
+
+A picture is drawn from a *normal form*, always, so that a lesson that runs again gives the same picture to
 the last byte: names and no ids, no times, no inode or process numbers, nothing that is the machine's own
 (host name, addresses, size to the byte of what came from the distribution). The live view beside it shows
 all of these.
@@ -22,7 +24,8 @@ HOST, HOST_TINT = "#4f5b66", "#eaebed"
 _FONTS = "system-ui,'Segoe UI','DejaVu Sans',Arial,'Noto Sans CJK SC','Microsoft YaHei',sans-serif"
 _STYLE = (
     f"text{{font:12px {_FONTS};fill:{INK}}}.m{{fill:{SECOND}}}.b{{font-weight:600}}"
-    ".h{font-size:15px;font-weight:600}.c{font-family:Menlo,Consolas,'DejaVu Sans Mono',monospace}.e{text-anchor:end}"
+    ".h{font-size:15px;font-weight:600}.e{text-anchor:end}"
+    ".c{font-family:Menlo,Consolas,'DejaVu Sans Mono',monospace}"
 )
 _HATCHES = (
     '<defs><pattern id="hidden" width="4" height="4" patternUnits="userSpaceOnUse"'

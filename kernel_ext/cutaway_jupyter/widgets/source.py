@@ -1,5 +1,6 @@
 """Where the views' data come from: the engine, asked through the same client as every command.
- Docker's API does not tell which files a layer changes or which namespaces a process is in. Our engine
+
+Docker's API does not tell which files a layer changes or which namespaces a process is in. Our engine
 answers that under `/cutaway/…`. Another engine, named by `DOCKER_HOST`, has no such route: a view then
 shows what Docker's API gives (`told` is "history"), or says that this engine does not tell.
 """
@@ -7,36 +8,34 @@ shows what Docker's API gives (`told` is "history"), or says that this engine do
 from __future__ import annotations
 
 import threading
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote
 
-import docker
-import requests
+from cutaway.cli.failures import CommandError
+from cutaway.errors import BadInputError, NotFoundError
 
-from cutaway.errors import BadInputError, CutawayError, EngineUnavailableError, NotFoundError
+if TYPE_CHECKING:
+    from cutaway.cli.client import Api
 
 Json = dict[str, Any]
-TIMEOUT = 10  # seconds; walking a large image takes one or two
 
 
 class Source:
     """A connection for one view. Any thread may ask; one question at a time."""
 
-    def __init__(self, client: docker.DockerClient) -> None:
-        self._api = client.api
+    def __init__(self, api: Api) -> None:
+        self._api = api
         self._lock = threading.Lock()
 
-    def get(self, route: str, /, **query: str) -> Any:
-        """The JSON answer to GET `route`. Raises NotFoundError, EngineUnavailableError or CutawayError."""
+    def get(self, route: str) -> Any:
+        """The JSON answer to a GET. Raises NotFoundError, EngineUnavailableError or CommandError."""
         try:
             with self._lock:
-                answer = self._api.get(self._api.base_url + route, params=query, timeout=TIMEOUT)
-        except (requests.ConnectionError, requests.Timeout) as error:
-            raise EngineUnavailableError("the engine does not answer", "cutaway engine status") from error
-        if answer.ok:
-            return answer.json()
-        kind = NotFoundError if answer.status_code == 404 else CutawayError
-        raise kind(*_reason(answer))
+                return self._api.json("GET", route)
+        except CommandError as error:
+            if error.status == 404:
+                raise NotFoundError(error.message, error.hint) from error
+            raise
 
     def layers(self, name: str) -> Json:
         """The layers of the container or, where there is none, of the image called `name`."""
@@ -54,13 +53,13 @@ class Source:
             owner = f"/cutaway/containers/{data['container']['id']}"
         else:
             owner = f"/cutaway/images/{quote(data['image']['id'], safe=':')}"
-        return cast(Json, self.get(f"{owner}/layers/{layer}/files", path=path))
+        return cast(Json, self.get(f"{owner}/layers/{layer}/files?path={quote(path)}"))
 
     def namespaces(self, names: tuple[str, ...]) -> Json:
         """The namespaces of the host and the named containers; of all running ones without a name."""
         for name in names:
             self.get(f"/containers/{quote(name, safe='')}/json")  # an unknown name has its own message
-        told = self._told("/cutaway/namespaces", containers=",".join(names))
+        told = self._told(f"/cutaway/namespaces?containers={quote(','.join(names))}")
         if told is None:
             raise BadInputError(
                 "this engine does not tell the namespaces of its containers",
@@ -68,24 +67,19 @@ class Source:
             )
         return told
 
-    def _told(self, route: str, /, **query: str) -> Json | None:
-        """The answer of one of our own routes; None where the engine has none."""
+    def _told(self, route: str) -> Json | None:
+        """The answer of one of our own routes; None where another engine has none."""
         try:
-            return cast(Json, self.get(route, **query))
+            return cast(Json, self.get(route))
         except NotFoundError:
-            if self._is_ours():
+            if self._api.own:
                 raise
             return None
 
-    def _is_ours(self) -> bool:
-        platform = self.get("/version").get("Platform") or {}
-        return "cutaway" in str(platform.get("Name", "")).lower()
-
     def _image_layers(self, name: str) -> Json:
         image = self.get(f"/images/{quote(name, safe=':')}/json")
-        return self._told(
-            f"/cutaway/images/{quote(image['Id'], safe=':')}/layers", name=name
-        ) or self._history(image, name)
+        told = self._told(f"/cutaway/images/{quote(image['Id'], safe=':')}/layers?name={quote(name)}")
+        return told or self._history(image, name)
 
     def _history(self, image: Json, name: str) -> Json:
         """What Docker's API gives: instructions and sizes. An instruction of no size may or may not be a
@@ -116,7 +110,7 @@ class Source:
         )
         changes = self.get(f"/containers/{container['Id']}/changes") or []
         kinds = [change["Kind"] for change in changes]
-        sized = self.get(f"/containers/{container['Id']}/json", size="1")
+        sized = self.get(f"/containers/{container['Id']}/json?size=1")
         data["container"] = {
             "id": container["Id"],
             "name": container["Name"].lstrip("/"),
@@ -129,11 +123,3 @@ class Source:
             "deleted": kinds.count(2),
         }
         return data
-
-
-def _reason(answer: requests.Response) -> tuple[str, str]:
-    try:
-        body = answer.json()
-        return str(body["message"]), str(body.get("hint") or "")
-    except (ValueError, KeyError, TypeError):
-        return f"the engine answered {answer.status_code}", ""

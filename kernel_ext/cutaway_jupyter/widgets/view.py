@@ -1,5 +1,6 @@
 """A view: a widget whose data the engine gives, that keeps itself fresh while somebody can see it.
- The browser gets the kit and the view's own file as one ES module, put together here, so there is nothing
+
+The browser gets the kit and the view's own file as one ES module, put together here, so there is nothing
 to bundle and nothing to fetch. While it is in sight, the browser asks for samples, and asks again every 20
 seconds; a thread then reads once a second and sends what has changed. A minute after the last such request
 the thread ends, so a closed tab costs nothing.

@@ -1,6 +1,7 @@
 """The views' words: one table for each view, `words.json` beside its code, read by Python and sent to the
 browser.
- A word is a sentence with `{names}` to fill in; `one thing|{n} things` chooses by `n`. A language that
+
+A word is a sentence with `{names}` to fill in; `one thing|{n} things` chooses by `n`. A language that
 lacks a word takes the English one.
 """
 

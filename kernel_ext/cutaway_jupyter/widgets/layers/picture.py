@@ -1,5 +1,6 @@
 """The layers as a sentence and as a picture, in normal form.
- What an image brought from another image is told by that image's name and whole megabytes: a distribution's
+
+What an image brought from another image is told by that image's name and whole megabytes: a distribution's
 package differs from release to release, and the picture of a lesson should not.
 """
 

@@ -1,5 +1,6 @@
 """Who shares which namespace, as blocks to draw.
- Two processes are in the same namespace when `/proc/PID/ns/KIND` names the same inode: namespaces(7). The
+
+Two processes are in the same namespace when `/proc/PID/ns/KIND` names the same inode: namespaces(7). The
 host is the first row, then the containers. For each kind, neighbouring rows with the same inode become one
 block:
 

@@ -1,5 +1,6 @@
 """The namespaces as sentences and as a picture, in normal form: who shares what, without a number.
- Inodes, process numbers, addresses and the host's own contents differ from run to run and from machine to
+
+Inodes, process numbers, addresses and the host's own contents differ from run to run and from machine to
 machine; what a container has of its own does not.
 """
 

@@ -1,0 +1,121 @@
+"""JupyterLab on a port of its own, with settings, workspaces and notebooks in a folder of its own."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Page, expect
+
+CHROMIUM_ARGUMENTS = [
+    "--no-sandbox",  # the tests run as root
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+SETTINGS: dict[str, dict[str, Any]] = {
+    "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
+    "notebook-extension/tracker": {"windowingMode": "none"},  # every cell is in the page, seen or not
+    "apputils-extension/themes": {"theme": "JupyterLab Light", "adaptive-theme": False},
+}
+MINUTES = 60_000  # milliseconds
+
+
+class Lab:
+    """A running server. `folder` holds its notebooks; `env` is what its kernels get."""
+
+    def __init__(self, home: Path, env: dict[str, str]) -> None:
+        self.folder = home / "notebooks"
+        self.folder.mkdir(parents=True)
+        self._home = home
+        self._token = secrets.token_hex(16)
+        self._port = _free_port()
+        places = (
+            "JUPYTER_CONFIG_DIR",
+            "JUPYTER_DATA_DIR",
+            "JUPYTER_RUNTIME_DIR",
+            "JUPYTERLAB_WORKSPACES_DIR",
+        )
+        self._env = env | {name: str(home / name.lower()) for name in places}
+        self._env["JUPYTERLAB_SETTINGS_DIR"] = str(home / "settings")
+        self.set(SETTINGS)
+        self._log = open(home / "lab.log", "wb")
+        self._process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1"),
+                *(f"--port={self._port}", "--port-retries=0", f"--IdentityProvider.token={self._token}"),
+                f"--ServerApp.root_dir={self.folder}",
+            ],
+            env=self._env,
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=self._log,
+        )
+
+    def set(self, settings: dict[str, dict[str, Any]]) -> None:
+        """Lab's own settings, `{"apputils-extension/themes": {…}}`; read when a page is opened."""
+        for name, values in settings.items():
+            path = self._home / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(values))
+
+    def open(self, page: Page, notebook: Path) -> None:
+        """Open a copy of a notebook, and wait until its kernel is there."""
+        shutil.copy(notebook, self.folder)
+        address = f"http://127.0.0.1:{self._port}/lab/tree/{notebook.name}?token={self._token}&reset"
+        self._wait_until_it_listens()
+        page.goto(address)
+        page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=MINUTES)
+        # the two "kernel is ready" places differ between versions of Lab; the menu entry works from then on
+        expect(page.locator(".jp-Notebook-ExecutionIndicator")).to_have_attribute(
+            "data-status", "idle", timeout=MINUTES
+        )
+
+    def log(self) -> str:
+        """What the server wrote."""
+        return (self._home / "lab.log").read_text(errors="replace")
+
+    def close(self) -> None:
+        """End the server, which ends its kernels."""
+        self._process.terminate()
+        try:
+            self._process.wait(30)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._log.close()
+
+    def _wait_until_it_listens(self) -> None:
+        from harness import until
+
+        def listens() -> bool:
+            with socket.socket() as probe:
+                return probe.connect_ex(("127.0.0.1", self._port)) == 0
+
+        assert until(lambda: listens() or self._process.poll() is not None, 120), self.log()
+        assert self._process.poll() is None, self.log()
+
+
+def run_all(page: Page) -> None:
+    """Run → Restart Kernel and Run All Cells…; returns when every cell has run."""
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name="Restart Kernel and Run All Cells…").click()
+    page.get_by_role("button", name="Confirm Kernel Restart").click()
+    prompts = page.locator(".jp-Notebook .jp-CodeCell:not(.jp-mod-noInput) .jp-InputPrompt")
+    last = f"[{prompts.count()}]:"
+    expect(prompts.last).to_have_text(last, timeout=5 * MINUTES)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
