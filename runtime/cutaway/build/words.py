@@ -38,9 +38,14 @@ class Word:
     offset: int
 
 
-def expand(text: str, variables: Mapping[str, str], escape: str = "\\") -> str:
-    """Replace variables, take off quotes and escapes. Raises WordError."""
-    return "".join(part for part, _ in _Expander(text, variables, escape).parts())
+def expand(
+    text: str, variables: Mapping[str, str], escape: str = "\\", *, keep_quotes: bool = False
+) -> str:
+    """Replace variables, take off quotes and escapes. Raises WordError.
+
+    With `keep_quotes`, as for the text of a heredoc, quotes mean nothing, and only an escape before `$` is taken off.
+    """
+    return "".join(part for part, _ in _Expander(text, variables, escape, keep_quotes).parts())
 
 
 def expand_words(text: str, variables: Mapping[str, str], escape: str = "\\") -> list[str]:
@@ -81,7 +86,10 @@ def split(text: str, escape: str = "\\") -> list[Word]:
 class _Expander:
     """One pass over one text. Parts are single characters of the result, each with "came from quotes"."""
 
-    def __init__(self, text: str, variables: Mapping[str, str], escape: str) -> None:
+    def __init__(
+        self, text: str, variables: Mapping[str, str], escape: str, keep_quotes: bool = False
+    ) -> None:
+        self.keep_quotes = keep_quotes
         self.text = text
         self.variables = variables
         self.escape = escape
@@ -105,12 +113,14 @@ class _Expander:
             if stop and char == stop:
                 self.index += 1
                 return found
-            if char == "'":
+            if char == "$":
+                found += [(each, False) for each in self._dollar()]
+            elif self.keep_quotes:
+                found.append((self._plain(), True))
+            elif char == "'":
                 found += self._single()
             elif char == '"':
                 found += self._double()
-            elif char == "$":
-                found += [(each, False) for each in self._dollar()]
             else:
                 self.index += 1
                 if char != self.escape:
@@ -120,6 +130,10 @@ class _Expander:
         if stop:
             raise WordError("syntax error: missing '}'", "expected } after the variable", len(self.text))
         return found
+
+    def _plain(self) -> str:
+        char = self._take()
+        return self._take() if char == self.escape and self._peek() == "$" else char
 
     def _single(self) -> list[tuple[str, bool]]:
         end = self.text.find("'", self.index + 1)
