@@ -39,7 +39,8 @@ _NLMSGERR_ATTR_MSG = 1
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_NEWADDR, RTM_NEWROUTE, RTM_GETROUTE = 16, 17, 18, 20, 24, 26
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_MASTER, IFLA_LINKINFO = 1, 3, 4, 10, 18
 IFLA_NET_NS_PID, IFLA_IFALIAS = 19, 20
-IFLA_INFO_KIND, IFLA_INFO_DATA, VETH_INFO_PEER = 1, 2, 1
+IFLA_INFO_KIND, IFLA_INFO_DATA, IFLA_INFO_SLAVE_KIND, IFLA_INFO_SLAVE_DATA = 1, 2, 4, 5
+VETH_INFO_PEER, IFLA_BRPORT_MODE = 1, 4
 IFA_ADDRESS, IFA_LOCAL, IFA_BROADCAST = 1, 2, 4
 RTA_DST, RTA_OIF, RTA_GATEWAY = 1, 4, 5
 RT_TABLE_MAIN, RTPROT_BOOT, RT_SCOPE_UNIVERSE, RTN_UNICAST = 254, 3, 0, 1
@@ -76,7 +77,7 @@ class Link:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Route:
-    """Where packets for a network go: the index of an interface, or 0. The default route leads to 0.0.0.0/0."""
+    """Where packets for a network go: an interface's index, or 0. The default route leads to 0.0.0.0/0."""
 
     target: ipaddress.IPv4Network
     interface: int
@@ -280,6 +281,17 @@ def new_veth(host: str, peer: str, pid: int, mac: str, mtu: int, bridge: tuple[s
     return Message(RTM_NEWLINK, _CREATE, body, words)
 
 
+def hairpin(name: str) -> Message:
+    """Let the bridge send frames back through the port they came by: a container talking to itself by DNAT.
+
+    Only where the kernel shows bridged frames to the IP rules (br_netfilter) does it matter.
+    """
+    slave = attribute(IFLA_INFO_SLAVE_KIND, "bridge")
+    slave += attribute(IFLA_INFO_SLAVE_DATA, attribute(IFLA_BRPORT_MODE, b"\1"))
+    body = _LINK.pack(0, 0, 0, 0, 0) + attribute(IFLA_IFNAME, name) + attribute(IFLA_LINKINFO, slave)
+    return Message(RTM_NEWLINK, NLM_F_ACK, body, f"RTM_NEWLINK {name} hairpin on")
+
+
 def link_up(name: str, index: int) -> Message:
     """Switch an interface on."""
     return Message(RTM_NEWLINK, NLM_F_ACK, _LINK.pack(0, 0, index, IFF_UP, IFF_UP), f"RTM_NEWLINK {name} up")
@@ -328,7 +340,8 @@ def _line(context: Context) -> Iterator[Channel]:
 class CreateVeth(Step):
     """Lay the cable between the bridge and the container; run beside it, where `context.pid` is its process.
 
-    `mac` and `mtu` (bytes) are those of the container's end, which is born under its final name.
+    `mac` and `mtu` (bytes) are those of the container's end, which is born under its final name. `hairpin`
+    lets the container reach its own published port.
     """
 
     host: str
@@ -336,6 +349,7 @@ class CreateVeth(Step):
     bridge: str
     mac: str
     mtu: int
+    hairpin: bool = False
 
     def describe(self) -> str:
         """One line for people."""
@@ -345,7 +359,8 @@ class CreateVeth(Step):
         """Raises OSError: EEXIST for a name in use, ENODEV without the bridge, ESRCH for an ended process."""
         with _line(context) as channel:
             bridge = (self.bridge, channel.index(self.bridge))
-            channel.send([new_veth(self.host, self.peer, context.pid, self.mac, self.mtu, bridge)])
+            cable = new_veth(self.host, self.peer, context.pid, self.mac, self.mtu, bridge)
+            channel.send([cable, hairpin(self.host)] if self.hairpin else [cable])
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -107,7 +107,7 @@ def remove(name: str) -> None:
 
 
 def uplink_mtu() -> int:
-    """The largest packet, in bytes, that the interface of the default route takes; 1500 without such a route."""
+    """The largest packet, in bytes, that the default route's interface takes; 1500 without such a route."""
     with Netlink() as channel:
         uplinks = {route.interface for route in channel.routes() if route.target.prefixlen == 0}
         return min((link.mtu for link in channel.links() if link.index in uplinks), default=_USUAL_MTU)

@@ -41,7 +41,10 @@ class Endpoint(msgspec.Struct, frozen=True):
 
     def steps(self) -> tuple[tuple[Step, ...], tuple[Step, ...]]:
         """What to do beside the container's process, and what inside it, in this order."""
-        beside = CreateVeth(self.host_interface, INTERFACE, self.bridge, self.mac, self.mtu)
+        published = any(self.ports.values())
+        beside = CreateVeth(
+            self.host_interface, INTERFACE, self.bridge, self.mac, self.mtu, hairpin=published
+        )
         inside = ConfigureInterface(INTERFACE, f"{self.address}/{self.prefix}", self.gateway)
         return (beside,), (ConfigureLoopback(), inside)
 

@@ -41,7 +41,7 @@ def candidate_subnets() -> Iterator[Subnet]:
 
 
 def free_subnet(routes: Iterable[Subnet]) -> Subnet:
-    """The first candidate that no route but a default one overlaps. Raises ConflictError (Docker's text) without one."""
+    """The first candidate that no route but a default one overlaps. Raises ConflictError (Docker's text)."""
     taken = [route for route in routes if route.prefixlen]
     for subnet in candidate_subnets():
         if not any(subnet.overlaps(route) for route in taken):
