@@ -54,6 +54,7 @@ class Attachment:
         takes_input: bool,
         detach_keys: bytes = b"",
         held: bool = False,
+        early: bytes = b"",
     ) -> None:
         self.streams = streams
         self._reactor, self._socket, self._framed = reactor, connection, framed
@@ -62,6 +63,7 @@ class Attachment:
         self._waiting: collections.deque[bytes] = collections.deque()
         self._waiting_bytes = 0
         self._held = held
+        self._early = early
         self._reads = takes_input
         self._input_open = takes_input
         self._gone = self._ending = self.closed = False
@@ -76,6 +78,8 @@ class Attachment:
     def join(self, source: Source) -> None:
         """From now on this process's output comes here and the client's input goes there."""
         self._source = source
+        if self._early and self._input_open:
+            source.take_input(self._early)  # sent behind the request, before the connection came here
         self._watch()
 
     def release(self) -> None:

@@ -22,7 +22,12 @@ _HANDLED = (signal.SIGCHLD, signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal
 
 
 def become(
-    kernel: Kernel, steps: tuple[Step, ...], stdio: tuple[int, int, int], fds: dict[str, int], report: int, begun: float
+    kernel: Kernel,
+    steps: tuple[Step, ...],
+    stdio: tuple[int, int, int],
+    fds: dict[str, int],
+    report: int,
+    begun: float,
 ) -> NoReturn:
     """Run `steps`, the last of which is Exec. `begun` is the start's beginning on the monotonic clock, in seconds."""
     number = 0

@@ -156,7 +156,15 @@ class Keeper:
         except Exception as error:  # one bad request must not end all containers
             print(f"{packet.get('op')}: {type(error).__name__}: {error}", file=sys.stderr, flush=True)  # noqa: T201
             text = f"the keeper could not {packet.get('op')}: {type(error).__name__}: {error}"
-            answer(error={"message": text, "hint": "see keeper.log", "type": "CutawayError", "step": "", "errno": 0})
+            answer(
+                error={
+                    "message": text,
+                    "hint": "see keeper.log",
+                    "type": "CutawayError",
+                    "step": "",
+                    "errno": 0,
+                }
+            )
         finally:
             for fd in fds:
                 os.close(fd)
@@ -193,7 +201,13 @@ class Keeper:
         self._start(packet, packet["exec_id"], None, answer, close_input=True)
 
     def _start(
-        self, packet: dict[str, Any], key: str, log: LogFile | None, answer: Callable[..., None], *, close_input: bool
+        self,
+        packet: dict[str, Any],
+        key: str,
+        log: LogFile | None,
+        answer: Callable[..., None],
+        *,
+        close_input: bool,
     ) -> None:
         if key in self._processes or key in self._starting:
             raise Refused(f"{key} is running already")
@@ -212,10 +226,18 @@ class Keeper:
             self._reap()  # it may have ended before it was known here, and its signal has passed
 
         launch = Launch(
-            self._reactor, self._kernel, plan, terminal=bool(packet.get("tty")), stdin=bool(packet.get("stdin")), done=concluded
+            self._reactor,
+            self._kernel,
+            plan,
+            terminal=bool(packet.get("tty")),
+            stdin=bool(packet.get("stdin")),
+            done=concluded,
         )
         stdio = Stdio(
-            self._reactor, log, close_input_with_client=close_input, detached=lambda: self._tell(event="detach", id=key)
+            self._reactor,
+            log,
+            close_input_with_client=close_input,
+            detached=lambda: self._tell(event="detach", id=key),
         )
         process = Process(
             key, packet["id"], launch, stdio, packet.get("exit", ""), packet.get("trace", ""), _cgroup(plan)
@@ -250,6 +272,7 @@ class Keeper:
             takes_input=bool(packet.get("stdin")),
             detach_keys=bytes(packet.get("detach_keys") or ()),
             held=bool(packet.get("held")),
+            early=packet.get("early", "").encode("latin-1"),
         )
         self._numbers += 1
         self._attachments = {n: a for n, a in self._attachments.items() if not a.closed}

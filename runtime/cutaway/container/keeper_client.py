@@ -132,8 +132,8 @@ class KeeperClient:
                 )  # fmt: skip
         finally:
             os.close(ready_out)
-        said = asyncio.get_running_loop().create_future()
-        asyncio.get_running_loop().add_reader(ready_in, lambda: said.done() or said.set_result(None))
+        said: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().add_reader(ready_in, lambda: _wake(said))
         try:
             await asyncio.wait_for(said, START_SECONDS)
             return bool(os.read(ready_in, 1))
@@ -181,7 +181,9 @@ class KeeperClient:
         connection.close()
         for future in self._waiting.values():
             if not future.done():
-                future.set_exception(errors.EngineUnavailableError("the keeper has ended", f"see {self._log}"))
+                future.set_exception(
+                    errors.EngineUnavailableError("the keeper has ended", f"see {self._log}")
+                )
         if self._child is not None:
             if told:
                 self._child.returncode = 0  # it lives on and will be init's child: nothing to wait for
@@ -210,9 +212,14 @@ def error_from_json(data: Answer) -> errors.CutawayError:
 
 async def _writable(connection: socket.socket) -> None:
     loop = asyncio.get_running_loop()
-    future = loop.create_future()
-    loop.add_writer(connection, lambda: future.done() or future.set_result(None))
+    future: asyncio.Future[None] = loop.create_future()
+    loop.add_writer(connection, lambda: _wake(future))
     try:
         await future
     finally:
         loop.remove_writer(connection)
+
+
+def _wake(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

@@ -36,7 +36,14 @@ class Launch:
     """A start that is under way. `done(launch)` is called once; then either `failure` is set or `pid` runs."""
 
     def __init__(
-        self, reactor: Reactor, kernel: Kernel, plan: Plan, *, terminal: bool, stdin: bool, done: Callable[[Launch], None]
+        self,
+        reactor: Reactor,
+        kernel: Kernel,
+        plan: Plan,
+        *,
+        terminal: bool,
+        stdin: bool,
+        done: Callable[[Launch], None],
     ) -> None:
         self.pid = 0
         self.failure: dict[str, Any] | None = None
@@ -93,7 +100,9 @@ class Launch:
             self._note("clone", None, started, time.monotonic(), "ok")
         except OSError as error:
             self.failure = child.error_to_json(error, None)
-            self.failure["message"] = f"cannot {self._plan.describe_clone()}: {(error.strerror or '').lower()}"
+            self.failure["message"] = (
+                f"cannot {self._plan.describe_clone()}: {(error.strerror or '').lower()}"
+            )
             os.close(beside_out)
             raise _FailedError from error
         finally:

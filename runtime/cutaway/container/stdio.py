@@ -13,6 +13,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import fcntl
+import functools
 import os
 import struct
 import termios
@@ -176,7 +177,10 @@ class Stdio:
 
     def _watch(self) -> None:
         for fd in self._outputs:
-            self._reactor.watch(fd, READ, lambda _events, fd=fd: self._read(fd))  # type: ignore[misc]
+            self._reactor.watch(fd, READ, functools.partial(self._on_output, fd))
+
+    def _on_output(self, fd: int, _events: int) -> None:
+        self._read(fd)
 
     def _read(self, fd: int) -> int:
         """Read once and pass it on. Returns the number of bytes; closes at the end."""

@@ -1,0 +1,226 @@
+"""What a client may ask for when it creates a container: the body of Docker's `POST /containers/create`.
+
+The structs below are that JSON, field for field under Docker's names, parsed once. Go clients write `null` where
+nothing was said, so every field takes null and holds its default then. What the image says is merged in by
+`merge_image`, by Docker's rules; what makes no sense is refused by `checks` before anything is changed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic, Optional, TypeVar
+
+import msgspec
+
+from cutaway.oci.image import Healthcheck, RunConfig
+
+T = TypeVar("T")
+
+if TYPE_CHECKING:
+    from typing import Annotated
+
+    Nullable = Annotated[T, "null in the JSON means the default"]
+else:
+
+    class Nullable(Generic[T]):
+        """`Nullable[int]` is an int for whoever uses it; null in the JSON becomes the default."""
+
+        def __class_getitem__(cls, kind: Any) -> Any:
+            return Optional[kind]  # noqa: UP045 - a value made at run time
+
+
+class Body(msgspec.Struct, rename="pascal"):
+    """A part of the request. Nulls become defaults after decoding."""
+
+    def __post_init__(self) -> None:
+        for field in msgspec.structs.fields(type(self)):
+            if getattr(self, field.name) is None:
+                if field.default is not msgspec.NODEFAULT:
+                    setattr(self, field.name, field.default)
+                elif field.default_factory is not msgspec.NODEFAULT:
+                    setattr(self, field.name, field.default_factory())
+
+
+class Ulimit(Body):
+    """`--ulimit nofile=1024:2048`."""
+
+    name: Nullable[str] = ""
+    soft: Nullable[int] = 0
+    hard: Nullable[int] = 0
+
+
+class RestartPolicy(Body):
+    """`--restart`."""
+
+    name: Nullable[str] = ""
+    maximum_retry_count: Nullable[int] = 0
+
+
+class LogConfig(Body):
+    """`--log-driver`, `--log-opt`."""
+
+    type: Nullable[str] = ""
+    config: Nullable[dict[str, str]] = {}
+
+
+class TmpfsOptions(Body):
+    """Of a mount of type tmpfs: bytes, and permission bits."""
+
+    size_bytes: Nullable[int] = 0
+    mode: Nullable[int] = 0
+
+
+class MountRequest(Body):
+    """`--mount type=bind,source=…,target=…`."""
+
+    type: Nullable[str] = ""
+    source: Nullable[str] = ""
+    target: Nullable[str] = ""
+    read_only: Nullable[bool] = False
+    bind_options: Nullable[dict[str, Any]] = {}
+    volume_options: Nullable[dict[str, Any]] = {}
+    tmpfs_options: Nullable[TmpfsOptions] = msgspec.field(default_factory=TmpfsOptions)
+
+
+class HostConfig(Body):
+    """What the container gets of this machine. Sizes in bytes, times of cpu in microseconds."""
+
+    binds: Nullable[list[str]] = []
+    mounts: Nullable[list[MountRequest]] = []
+    tmpfs: Nullable[dict[str, str]] = {}
+    volumes_from: Nullable[list[str]] = []
+    volume_driver: Nullable[str] = ""
+    network_mode: Nullable[str] = "default"
+    port_bindings: Nullable[dict[str, list[dict[str, str]] | None]] = {}
+    publish_all_ports: Nullable[bool] = False
+    links: Nullable[list[str]] = []
+    extra_hosts: Nullable[list[str]] = []
+    dns: Nullable[list[str]] = []
+    dns_search: Nullable[list[str]] = []
+    dns_options: Nullable[list[str]] = []
+    auto_remove: Nullable[bool] = False
+    restart_policy: Nullable[RestartPolicy] = msgspec.field(default_factory=RestartPolicy)
+    log_config: Nullable[LogConfig] = msgspec.field(default_factory=LogConfig)
+    console_size: Nullable[list[int]] = []
+    privileged: Nullable[bool] = False
+    cap_add: Nullable[list[str]] = []
+    cap_drop: Nullable[list[str]] = []
+    security_opt: Nullable[list[str]] = []
+    readonly_rootfs: Nullable[bool] = False
+    masked_paths: list[str] | None = None
+    readonly_paths: list[str] | None = None
+    group_add: Nullable[list[str]] = []
+    ipc_mode: Nullable[str] = ""
+    pid_mode: Nullable[str] = ""
+    uts_mode: Nullable[str] = msgspec.field(name="UTSMode", default="")
+    userns_mode: Nullable[str] = ""
+    cgroupns_mode: Nullable[str] = ""
+    cgroup_parent: Nullable[str] = ""
+    shm_size: Nullable[int] = 0
+    ulimits: Nullable[list[Ulimit]] = []
+    sysctls: Nullable[dict[str, str]] = {}
+    oom_score_adj: Nullable[int] = 0
+    oom_kill_disable: Nullable[bool] = False
+    init: Nullable[bool] = False
+    runtime: Nullable[str] = ""
+    storage_opt: Nullable[dict[str, str]] = {}
+    devices: Nullable[list[Any]] = []
+    device_requests: Nullable[list[Any]] = []
+    device_cgroup_rules: Nullable[list[str]] = []
+    memory: Nullable[int] = 0
+    memory_swap: Nullable[int] = 0
+    memory_reservation: Nullable[int] = 0
+    memory_swappiness: Nullable[int] = -1
+    nano_cpus: Nullable[int] = 0
+    cpu_shares: Nullable[int] = 0
+    cpu_period: Nullable[int] = 0
+    cpu_quota: Nullable[int] = 0
+    cpuset_cpus: Nullable[str] = ""
+    cpuset_mems: Nullable[str] = ""
+    pids_limit: Nullable[int] = 0
+    blkio_weight: Nullable[int] = 0
+    annotations: Nullable[dict[str, str]] = {}
+
+
+class NetworkingConfig(Body):
+    """Which networks to join, with the wishes for each."""
+
+    endpoints_config: Nullable[dict[str, dict[str, Any] | None]] = {}
+
+
+class Config(Body):
+    """What the container runs, whichever machine it is on."""
+
+    hostname: Nullable[str] = ""
+    domainname: Nullable[str] = ""
+    user: Nullable[str] = ""
+    attach_stdin: Nullable[bool] = False
+    attach_stdout: Nullable[bool] = False
+    attach_stderr: Nullable[bool] = False
+    exposed_ports: Nullable[dict[str, Any]] = {}
+    tty: Nullable[bool] = False
+    open_stdin: Nullable[bool] = False
+    stdin_once: Nullable[bool] = False
+    env: Nullable[list[str]] = []
+    cmd: list[str] | str | None = None
+    healthcheck: Healthcheck | None = None
+    image: Nullable[str] = ""
+    volumes: Nullable[dict[str, Any]] = {}
+    working_dir: Nullable[str] = ""
+    entrypoint: list[str] | str | None = None
+    network_disabled: Nullable[bool] = False
+    mac_address: Nullable[str] = ""
+    on_build: list[str] | None = None
+    labels: Nullable[dict[str, str]] = {}
+    stop_signal: Nullable[str] = ""
+    stop_timeout: int | None = None
+
+    @property
+    def argv(self) -> list[str]:
+        """What to execute: entrypoint and command."""
+        return [*words(self.entrypoint), *words(self.cmd)]
+
+
+class CreateBody(Config):
+    """The whole request: `Config`, and beside its fields the two other parts."""
+
+    host_config: Nullable[HostConfig] = msgspec.field(default_factory=HostConfig)
+    networking_config: Nullable[NetworkingConfig] = msgspec.field(default_factory=NetworkingConfig)
+
+    def config(self) -> Config:
+        """The first part alone, a copy."""
+        values = {field.name: getattr(self, field.name) for field in msgspec.structs.fields(Config)}
+        return Config(**values)
+
+
+def words(value: list[str] | str | None) -> list[str]:
+    """A command as a list: Docker takes one string for a list of one."""
+    return [value] if isinstance(value, str) else list(value or ())
+
+
+def merge_image(config: Config, image: RunConfig) -> Config:
+    """Fill in what the request left open from the image's config, by Docker's rules (moby, daemon/commit.go, merge).
+
+    The image's command counts only when neither command nor entrypoint were given; an entrypoint of `[""]` takes the
+    image's away. Variables, labels, ports and volumes are joined; the request's win.
+    """
+    entrypoint, command = words(config.entrypoint), words(config.cmd)
+    if not entrypoint:
+        command = command or list(image.cmd or ())
+        entrypoint = list(image.entrypoint or ())
+    elif entrypoint == [""]:
+        entrypoint = []
+    given = {variable.partition("=")[0] for variable in config.env}
+    inherited = [variable for variable in image.env or () if variable.partition("=")[0] not in given]
+    return msgspec.structs.replace(
+        config,
+        entrypoint=entrypoint or None,
+        cmd=command or None,
+        env=[*inherited, *(variable for variable in config.env if "=" in variable)],
+        user=config.user or image.user,
+        working_dir=config.working_dir or image.working_dir,
+        stop_signal=config.stop_signal or image.stop_signal,
+        labels={**(image.labels or {}), **config.labels},
+        exposed_ports={**(image.exposed_ports or {}), **config.exposed_ports},
+        volumes={**(image.volumes or {}), **config.volumes},
+        healthcheck=config.healthcheck or image.healthcheck,
+    )
