@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 CHROMIUM_ARGUMENTS = [
     "--no-sandbox",  # the tests run as root
@@ -48,7 +48,7 @@ class Lab:
         self._env = env | {name: str(home / name.lower()) for name in places}
         self._env["JUPYTERLAB_SETTINGS_DIR"] = str(home / "settings")
         self.set(SETTINGS)
-        self._log = open(home / "lab.log", "wb")
+        self._log = open(home / "lab.log", "wb")  # noqa: SIM115  # closed with the server
         self._process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1"),
@@ -107,12 +107,41 @@ class Lab:
 
 def run_all(page: Page) -> None:
     """Run → Restart Kernel and Run All Cells…; returns when every cell has run."""
-    page.get_by_role("menuitem", name="Run", exact=True).click()
-    page.get_by_role("menuitem", name="Restart Kernel and Run All Cells…").click()
-    page.get_by_role("button", name="Confirm Kernel Restart").click()
-    prompts = page.locator(".jp-Notebook .jp-CodeCell:not(.jp-mod-noInput) .jp-InputPrompt")
-    last = f"[{prompts.count()}]:"
-    expect(prompts.last).to_have_text(last, timeout=5 * MINUTES)
+    menu(page, "Run", "Restart Kernel and Run All Cells…")
+    page.get_by_role("button", name="Restart", exact=False).last.click()
+    _wait_until_ran(page, 0)
+
+
+def run_up_to_the_last_cell(page: Page) -> None:
+    """Select the last cell of code, then Kernel → Restart Kernel and Run up to Selected Cell…"""
+    code_cells(page).last.locator(".jp-InputPrompt").click()
+    menu(page, "Kernel", "Restart Kernel and Run up to Selected Cell…")
+    page.get_by_role("button", name="Restart", exact=False).last.click()
+    _wait_until_ran(page, 1)
+
+
+def choose_theme(page: Page, theme: str) -> None:
+    """Settings → Theme: "Light" or "Dark"."""
+    menu(page, "Settings", "Theme", f"JupyterLab {theme}")
+    expect(page.locator("body")).to_have_attribute("data-jp-theme-light", str(theme == "Light").lower())
+
+
+def menu(page: Page, *names: str) -> None:
+    """Click through the menu bar."""
+    page.locator("#jp-MainMenu").get_by_role("menuitem", name=names[0], exact=True).click()
+    for name in names[1:]:
+        page.locator(".lm-Menu").last.get_by_role("menuitem", name=name, exact=True).click()
+
+
+def code_cells(page: Page) -> Locator:
+    """All cells of code, from first to last."""
+    return page.locator(".jp-Notebook .jp-CodeCell")
+
+
+def _wait_until_ran(page: Page, left_out: int) -> None:
+    prompts = code_cells(page).locator(".jp-InputPrompt")
+    count = prompts.count() - left_out
+    expect(prompts.nth(count - 1)).to_have_text(f"[{count}]:", timeout=5 * MINUTES)
 
 
 def _free_port() -> int:

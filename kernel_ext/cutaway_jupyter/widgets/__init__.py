@@ -58,10 +58,7 @@ def _language(chosen: str | None) -> str:
 
 
 def _source() -> Source:
-    from cutaway.cli.client import connect
-    from cutaway.cli.session import Session
-    from cutaway.cli.streams import Streams
+    from cutaway_jupyter.engine import engine_api
     from cutaway_jupyter.widgets.source import Source
 
-    silent = Streams(None, lambda data: None, lambda data: None)
-    return Source(connect(Session(silent, "notebook", "%container")))
+    return Source(engine_api())
