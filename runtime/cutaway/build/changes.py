@@ -1,7 +1,8 @@
 """Instructions that change an image's settings and no file: ENV, LABEL, CMD, EXPOSE and their like.
 
 Each function takes the state of the stage, changes its config, and returns the instruction as the history
-shows it: variables filled in, JSON where the order of words matters. Nothing here touches a disk or the kernel.
+shows it: variables filled in, JSON where the order of words matters. Nothing here touches a disk or asks the
+kernel.
 
 Source: Dockerfile reference; OCI image-spec, config.md for the fields.
 """

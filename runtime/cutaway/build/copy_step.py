@@ -116,9 +116,10 @@ class CopyStep:
             try:
                 paths += tree.find(pattern)
             except (FileNotFoundError, NotADirectoryError) as error:
-                what = "" if self.source_id else "file not found in build context or excluded by .dockerignore: "
-                name = pattern.lstrip("/")
-                raise self._failed(f"{self._keyword} failed: {what}stat {name}: file does not exist") from error
+                problem = f"stat {pattern.lstrip('/')}: file does not exist"
+                if not self.source_id:
+                    problem = f"file not found in build context or excluded by .dockerignore: {problem}"
+                raise self._failed(f"{self._keyword} failed: {problem}") from error
         if not paths:
             raise self._failed(f"{self._keyword} failed: no source files were specified")
         return tuple(dict.fromkeys(paths))

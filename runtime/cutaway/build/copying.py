@@ -5,9 +5,9 @@
       or is a folder
     otherwise                  the destination is the file's new name
 
-Every path of the destination is looked up inside the image (`RootFiles`), so `/var/run/x` lands in `/run/x` where
-`/var/run` is a link, and a link to `../../..` lands in the image's root. Folders that exist keep their mode and
-owner; what is new belongs to root or to `--chown`. Files keep their mode and their time.
+Every path of the destination is looked up inside the image (`RootFiles`), so `/var/run/x` lands in `/run/x`
+where `/var/run` is a link, and a link to `../../..` lands in the image's root. Folders that exist keep their
+mode and owner; what is new belongs to root or to `--chown`. Files keep their mode and their time.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _BLOCK = 1 << 20
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class CopyJob:
-    """What to copy, with everything expanded. `owner` None keeps the source's (COPY --from without --chown)."""
+    """What to copy, with everything expanded. `owner` None keeps the source's, as COPY --from does."""
 
     paths: tuple[str, ...]
     destination: str
@@ -51,16 +51,17 @@ class Copier:
 
     def run(self, job: CopyJob) -> None:
         """Do it. Raises BuildFailedError, OSError from the disk, InterruptedError when stopped."""
-        into = job.destination.endswith(("/", "/.")) or self._is_folder(job.destination)
+        into = job.destination.endswith("/") or self._is_folder(job.destination)
+        destination = job.destination.rstrip("/")
         for path in job.paths:
             status = self.tree.status(path)
             if stat.S_ISDIR(status.st_mode):
-                self._folder(path, job.destination, job)
+                self._folder(path, destination, job)
             elif job.unpack and self._unpack(path, job):
                 continue
             else:
-                name = posixpath.basename(path)
-                self._file(path, f"{job.destination}/{name}" if into else job.destination, status, job, follow=True)
+                goal = f"{destination}/{posixpath.basename(path)}" if into else destination
+                self._file(path, goal, status, job, follow=True)
 
     def _folder(self, path: str, destination: str, job: CopyJob) -> None:
         os.close(open_folder(self.root, destination, job.owner or (0, 0)))
@@ -101,7 +102,8 @@ class Copier:
         if self.stop.is_set():
             raise InterruptedError
         if self._is_folder(goal) and not self._is_link(goal):
-            raise BuildFailedError(f"cannot copy the file {path} over the folder {goal}", "end the destination in /")
+            hint = "end the destination in /"
+            raise BuildFailedError(f"cannot copy the file {path} over the folder {goal}", hint)
         goal = self._follow(goal) if follow else goal
         parent, name = self._parent(goal, job)
         try:

@@ -44,7 +44,7 @@ from cutaway.store.images import Image, Images
 
 
 class Builder:
-    """Builds images. `tmp` is on the layers' file system; `cache` is a folder that may be deleted at any time."""
+    """Builds images. `tmp` is on the layers' file system; `cache` may be deleted at any time."""
 
     def __init__(
         self, images: Images, layers: Layers, database: Database, run: Run, tmp: Path, cache: Path
@@ -238,9 +238,8 @@ class _Build:
 
 def _labels(options: BuildOptions) -> Label:
     """`--label` is one more LABEL at the end, on line 0."""
-    pairs = tuple(
-        Pair(Word(_quoted(name), 0), Word(_quoted(value), 0)) for name, value in sorted(options.labels.items())
-    )
+    labels = sorted(options.labels.items())
+    pairs = tuple(Pair(Word(_quoted(name), 0), Word(_quoted(value), 0)) for name, value in labels)
     rest = " ".join(f"{pair.name.text}={pair.value.text if pair.value else ''}" for pair in pairs)
     text = f"LABEL {rest}"
     return Label(Line(0, 0, text, "LABEL", rest, len("LABEL "), (Piece(0, 0, 0, text),)), pairs)

@@ -5,8 +5,8 @@ hold then is overlayfs's business: a folder that exists in a lower layer keeps i
 file needs no mark, a link in a lower layer leads where it leads in the container. So the layers are really
 mounted, with an empty upper directory, and the change is made in the merged tree.
 
-Mount namespaces belong to threads, not to processes: unshare(2) gives the calling thread a private copy of the
-mount table, and with it its own current directory and umask. The overlay is mounted there, so the host
+Mount namespaces belong to threads, not to processes: unshare(2) gives the calling thread a private copy of
+the mount table, and with it its own current directory and umask. The overlay is mounted there, so the host
 never sees it, no child process is started, and when the thread ends the mounts are gone whatever happened.
 """
 
@@ -56,20 +56,22 @@ class Scratch:
             (self.folder / name).mkdir(parents=True, mode=0o755)
 
     def mount(self, layers_dir: Path, lowers: Sequence[str]) -> None:
-        """Mount layers (topmost first, relative to `layers_dir`) with the upper directory. In the thread only."""
+        """Mount layers (topmost first, relative to `layers_dir`) under the upper one. In the thread only."""
         if lowers:  # the merged root has the attributes of the upper directory
-            status = os.stat(layers_dir / lowers[0])
+            status = (layers_dir / lowers[0]).stat()
             os.chown(self.upper, status.st_uid, status.st_gid)
-            os.chmod(self.upper, status.st_mode & 0o7777)
+            self.upper.chmod(status.st_mode & 0o7777)
         self._overlay(layers_dir, lowers, "upper", "work", self.merged)
 
     def mount_source(self, layers_dir: Path, lowers: Sequence[str]) -> None:
         """Mount another image's layers at `source`; what might be written there is thrown away."""
         self._overlay(layers_dir, lowers, "source-upper", "source-work", self.source)
 
-    def _overlay(self, layers_dir: Path, lowers: Sequence[str], upper: str, work: str, target: Path) -> None:
-        bottom = tuple(lowers) or (str(self.folder / "empty"),)  # overlayfs wants one lower directory at least
+    def _overlay(
+        self, layers_dir: Path, lowers: Sequence[str], upper: str, work: str, target: Path
+    ) -> None:
         folder = self.folder
+        bottom = tuple(lowers) or (str(folder / "empty"),)  # overlayfs wants one lower directory at least
         step = MountOverlay(str(layers_dir), bottom, str(folder / upper), str(folder / work), str(target))
         step.execute(Context(Kernel()))
 
