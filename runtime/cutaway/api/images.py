@@ -10,10 +10,10 @@ import asyncio
 from typing import Any
 
 from cutaway.api.answers import JsonLines, json_answer, no_content
+from cutaway.api.bootstrapping import get_image
 from cutaway.api.routing import Answer, Call, Routes
 from cutaway.api.transfer import download, uploaded
 from cutaway.errors import CutawayError, NotFoundError
-from cutaway.layer import archive
 from cutaway.oci.reference import Reference
 
 routes = Routes()
@@ -87,6 +87,8 @@ async def load(call: Call) -> Answer:
     """`POST /images/load`: a tar of `docker save` or an OCI layout; says what was loaded."""
     engine, lines = call.engine, JsonLines(call.request)
     async with uploaded(call) as file:
+        from cutaway.layer import archive
+
         loaded = await asyncio.to_thread(archive.load, file, engine.images, engine.layers)
     for image in loaded:
         for name in image.names or (None,):
@@ -113,6 +115,8 @@ async def _save(call: Call, names: list[str]) -> Answer:
     images = call.engine.images
     for name in names:
         images.resolve(name)  # an unknown name is an error, not half a tar
+    from cutaway.layer import archive
+
     return await download(call, lambda file: archive.save(file, names, images), "application/x-tar")
 
 
@@ -131,10 +135,6 @@ async def create(call: Call) -> Answer:
 
 
 async def _import(call: Call) -> Answer:
-    raise NotImplementedError
-
-
-async def get_image(engine: Any, wanted: str, lines: JsonLines) -> None:
     raise NotImplementedError
 
 

@@ -43,7 +43,12 @@ async def engine_info(engine: Engine) -> dict[str, Any]:
             ["Backing Filesystem", host.filesystem_of(settings.root)],
             ["Supports d_type", "true"],
         ],
-        "Plugins": {"Volume": [], "Network": ["bridge", "host", "null"], "Authorization": None, "Log": ["json-file"]},
+        "Plugins": {
+            "Volume": [],
+            "Network": ["bridge", "host", "null"],
+            "Authorization": None,
+            "Log": ["json-file"],
+        },
         **{name: controller in controllers for name, controller in _CGROUP_LIMITS.items()},
         "OomKillDisable": False,
         "IPv4Forwarding": _setting("net/ipv4/ip_forward") == "1",

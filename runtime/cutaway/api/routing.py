@@ -72,6 +72,22 @@ class Call:
         except ValueError:
             raise BadInputError(f'query parameter {name} is "{value}", which is not a number') from None
 
+    def moment(self, name: str) -> int | None:
+        """A moment in nanoseconds: the query has seconds since the epoch, with or without a fraction.
+
+        None when it is not given; zero means not given for an `until`. Raises BadInputError.
+        """
+        text = self.text(name)
+        if not text or (text == "0" and name == "until"):
+            return None
+        try:
+            whole, _, fraction = text.partition(".")
+            return int(whole) * 1_000_000_000 + int((fraction + "000000000")[:9])
+        except ValueError:
+            raise BadInputError(
+                f'{name} is "{text}", which is not a number of seconds since the epoch'
+            ) from None
+
     def filters(self) -> dict[str, list[str]]:
         """The `filters` parameter: `{"label": ["a=b"]}`, or the older `{"label": {"a=b": true}}`."""
         raw = self.request.query.get("filters") or "{}"

@@ -81,7 +81,7 @@ async def information(call: Call) -> Answer:
 @routes.get("/events", streaming=True)
 async def events(call: Call) -> Answer:
     """`GET /events`: what happened since `since`, and on until `until`, one JSON object per line."""
-    since, until = _moment(call, "since"), _moment(call, "until")
+    since, until = call.moment("since"), call.moment("until")
     wanted = EventFilter(call.filters())
     lines = JsonLines(call.request)
     await lines.open()
@@ -142,18 +142,6 @@ class EventFilter:
 def _is_actor(event: Event, value: str) -> bool:
     names = (event.actor_id, event.attributes.get("name", ""), event.attributes.get("image", ""))
     return value in names or (len(value) >= 4 and event.actor_id.removeprefix("sha256:").startswith(value))
-
-
-def _moment(call: Call, name: str) -> int | None:
-    """A moment of the query in nanoseconds: seconds since the epoch, with or without a fraction."""
-    text = call.text(name)
-    if not text or text == "0":
-        return None if name == "until" or not text else 0
-    try:
-        whole, _, fraction = text.partition(".")
-        return int(whole) * 1_000_000_000 + int((fraction + "000000000")[:9])
-    except ValueError:
-        raise BadInputError(f'{name} is "{text}", which is not a number of seconds since the epoch') from None
 
 
 def _seconds_until(until: int | None) -> float | None:
