@@ -55,7 +55,10 @@ _DPKG_OPTIONS = (
     "path-include=/usr/share/doc/*/copyright",
     "force-unsafe-io",  # no fsync for each file: what a container holds can be made again
 )
-_APT_OPTIONS = ('Acquire::Languages "none";', 'APT::Keep-Downloaded-Packages "false";')
+_APT_OPTIONS = ('Acquire::Languages "none";',)
+_TIDY = (
+    'APT::Keep-Downloaded-Packages "false";'  # only in the image: mmdebstrap wants to find what it fetched
+)
 _POLICY = "#!/bin/sh\n# Nothing starts services while packages are installed in a container.\nexit 101\n"
 
 Progress = Callable[[str, float | None], None]
@@ -90,7 +93,14 @@ class Recipe:
     @property
     def file_name(self) -> str:
         """`debian-bookworm-x86_64-<8 hex>.tar.zst`: another mirror or setting is another file."""
-        parts = (self.sources, self.settings, self.packages, [str(key) for key in self.keys], _DPKG_OPTIONS)
+        parts = (
+            self.sources,
+            self.settings,
+            self.packages,
+            [str(key) for key in self.keys],
+            list(_hooks(self)),
+            _DPKG_OPTIONS,
+        )
         mark = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:8]
         return f"{self.release.id}-{self.release.codename}-{self.machine}-{mark}.tar.zst"
 
@@ -152,7 +162,9 @@ def _mmdebstrap(
     settings, sources = folder / "apt.conf", folder / "sources.list"
     settings.write_text("\n".join(recipe.settings) + "\n")
     sources.write_text("\n".join(recipe.sources) + "\n")
-    argv = ["mmdebstrap", f"--mode={_mode()}", "--variant=minbase", "--format=tar", f"--aptopt={settings}"]
+    argv = ["mmdebstrap", f"--mode={_mode()}", "--variant=minbase", "--format=tar"]
+    # Its own policy-rc.d would be removed after the hooks, and ours with it.
+    argv += ["--skip=chroot/policy-rc.d", f"--aptopt={settings}"]
     argv += [f"--dpkgopt={option}" for option in _DPKG_OPTIONS]
     argv += [f"--include={package}" for package in recipe.packages]
     argv += [f"--customize-hook={command}" for command in _hooks(recipe)]
@@ -175,7 +187,9 @@ def _hooks(recipe: Recipe) -> Iterator[str]:
     """Shell commands with the new root in `$1`: no trace of this machine but its apt sources."""
     yield ': > "$1/etc/hostname"; : > "$1/etc/resolv.conf"; chmod 644 "$1/etc/hostname" "$1/etc/resolv.conf"'
     yield f'printf %s {shlex.quote(_POLICY)} > "$1/usr/sbin/policy-rc.d"; chmod 755 "$1/usr/sbin/policy-rc.d"'
+    yield 'mv "$1/etc/apt/sources.list.d/0000sources.list" "$1/etc/apt/sources.list" 2>/dev/null || true'
     yield 'mv "$1/etc/apt/apt.conf.d/99mmdebstrap" "$1/etc/apt/apt.conf.d/90machine"'
+    yield f'echo {shlex.quote(_TIDY)} >> "$1/etc/apt/apt.conf.d/90machine"'
     yield 'mv "$1/etc/dpkg/dpkg.cfg.d/99mmdebstrap" "$1/etc/dpkg/dpkg.cfg.d/90container"'
     for key in recipe.keys:
         path, parent = shlex.quote(str(key)), shlex.quote(str(key.parent))
@@ -256,6 +270,7 @@ def _import(
     cancel: threading.Event | None,
 ) -> Image:
     total = file.stat().st_size
+    created = describe.rfc3339(file.stat().st_mtime_ns)  # so the same file gives the same image
     with images.hold(), file.open("rb") as packed:
 
         def watch(written: int) -> None:
@@ -265,7 +280,6 @@ def _import(
 
         reader = zstandard.ZstdDecompressor().stream_reader(packed, read_size=CHUNK)
         layer = layers.import_tar(reader, progress=watch)
-        created = describe.now()
         release = recipe.release
         step = f"RUN mmdebstrap --variant=minbase {release.codename} /"
         config = ImageConfig(

@@ -23,6 +23,8 @@ GRACE = 15.0
 _POLL = 0.2  # seconds between looks at the cancel flag
 _PACKAGES = {"apt-get": "apt", "dpkg-deb": "dpkg", "apt-config": "apt"}
 
+_ERRORS = ("E:", "Err:", "error:", "dpkg: error")
+
 Line = Callable[[str], None]
 
 
@@ -69,7 +71,7 @@ def run(
     try:
         _pump(process, cancel, messages, data or messages.feed)
         if process.wait() != 0:
-            raise CutawayError(f"{tool} failed: {messages.last_error}", "the engine's log has all of it")
+            raise CutawayError(f"{tool} failed: {messages.reason}", "the engine's log has all of it")
     finally:
         _end(process)
 
@@ -80,16 +82,21 @@ class _Messages:
     def __init__(self, line: Line) -> None:
         self._line = line
         self._rest = b""
-        self.last_error = "no message"
+        self.reason = "no message"
 
     def feed(self, data: bytes) -> None:
         *lines, self._rest = (self._rest + data).replace(b"\r", b"\n").split(b"\n")
         for raw in lines:
             text = raw.decode(errors="replace").strip()
-            if text.startswith(("E:", "Err:", "W: ")) or self.last_error == "no message":
-                self.last_error = text or self.last_error
             if text:
                 self._line(text)
+                self._remember(text)
+
+    def _remember(self, text: str) -> None:
+        """The first line that says "error" is the reason; the ones after it tell what followed from that."""
+        told = self.reason.startswith(_ERRORS)
+        if not told or (text.startswith("Err:") and not self.reason.startswith("Err:")):
+            self.reason = text
 
 
 def _pump(

@@ -78,7 +78,7 @@ def inspect(image: Image, folders: Sequence[Path], tagged_ns: int) -> dict[str, 
         "VirtualSize": image.size,
         "GraphDriver": {"Name": "overlay2", "Data": _overlay(folders)},
         "RootFS": {"Type": "layers", "Layers": list(image.layers)},
-        "Metadata": {"LastTagTime": _rfc3339(tagged_ns)},
+        "Metadata": {"LastTagTime": rfc3339(tagged_ns)},
     }
 
 
@@ -154,7 +154,8 @@ def _overlay(folders: Sequence[Path]) -> dict[str, str]:
     return data | {"LowerDir": ":".join(reversed(lower))} if lower else data
 
 
-def _rfc3339(time_ns: int) -> str:
+def rfc3339(time_ns: int) -> str:
+    """Nanoseconds since the epoch as Docker's JSON has times; 0 is Go's zero time."""
     if not time_ns:
         return "0001-01-01T00:00:00Z"  # Go's zero time, which clients know as "never"
     whole = datetime.datetime.fromtimestamp(time_ns // 10**9, datetime.UTC)
