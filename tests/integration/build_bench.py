@@ -1,5 +1,6 @@
-"""A builder over a real store and real overlay mounts; RUN is a chroot in the same private mounts, without the rest
-of a container. What a build does with containers is tested through the engine, in `test_build_engine.py`.
+"""A builder over a real store and real overlay mounts; RUN is a chroot in private mounts.
+
+What a build does with containers is tested through the engine, in `test_build_engine.py`.
 """
 
 from __future__ import annotations

@@ -172,7 +172,8 @@ def test_copied_files_belong_to_root_keep_their_mode_and_time(bench: Bench) -> N
 
 
 def test_chown_and_chmod_are_obeyed_and_names_are_the_images(bench: Bench) -> None:
-    image = bench.build("FROM base\nCOPY --chown=ann --chmod=604 x /n/x\nCOPY --chown=5:ann x /y\n", {"x": ""})
+    dockerfile = "FROM base\nCOPY --chown=ann --chmod=604 x /n/x\nCOPY --chown=5:ann x /y\n"
+    image = bench.build(dockerfile, {"x": ""})
     shown = bench.look(image, "busybox stat -c '%a %u %g' /n/x /n /y")
     assert shown == "604 1000 1001\n755 1000 1001\n644 5 1001\n"
 
@@ -186,7 +187,8 @@ def test_a_user_that_the_image_does_not_know_is_refused(bench: Bench) -> None:
 def test_copy_takes_from_another_stage_and_from_an_image(bench: Bench) -> None:
     image = bench.build(
         "FROM base AS maker\nRUN echo made > /made && busybox chown 5:6 /made\n"
-        "FROM scratch\nCOPY --from=maker /made /from-stage\nCOPY --from=base /etc /etc\nCOPY --from=0 /ma* /again/\n"
+        "FROM scratch\nCOPY --from=maker /made /from-stage\n"
+        "COPY --from=base /etc /etc\nCOPY --from=0 /ma* /again/\n"
     )
     layers = [kinds(bench.layers.diff(layer)) for layer in image.layers]
     assert [set(layer) for layer in layers] == [
@@ -329,11 +331,27 @@ def test_a_failing_run_says_code_and_line_and_keeps_the_steps_before_it(bench: B
     assert error.message == "The command '/bin/sh -c echo half > /half; exit 3' returned a non-zero code: 3"
     assert (error.code, error.line) == (3, 3)
     last = bench.steps()[-1]["image"].removeprefix("sha256:")[:12]
-    assert error.hint == f"line 3 of the Dockerfile; look around in the state before it: run -it --rm {last} sh"
+    look = f"look around in the state before it: run -it --rm {last} sh"
+    assert error.hint == f"line 3 of the Dockerfile; {look}"
     with pytest.raises(BuildFailedError):
         bench.build(dockerfile)
     assert [step["cached"] for step in bench.steps()] == [False, True]
     assert bench.database.image_named("never:latest") is None
+
+
+def test_a_run_on_nothing_says_so(bench: Bench) -> None:
+    with pytest.raises(BuildFailedError) as caught:
+        bench.build("FROM scratch\nRUN true")
+    assert caught.value.message == "RUN failed: FROM scratch is empty"
+
+
+def test_a_client_that_goes_away_ends_the_build(bench: Bench) -> None:
+    async def emit(message: dict[str, object]) -> None:
+        if "Running" in str(message.get("stream")):
+            raise ConnectionResetError
+
+    with pytest.raises(ConnectionResetError):
+        asyncio.run(bench.builder.build(BuildOptions(), tar_of({"Dockerfile": "FROM base\nRUN true"}), emit))
 
 
 def test_an_unknown_base_image_says_how_to_get_one(bench: Bench) -> None:
@@ -411,7 +429,8 @@ def test_the_target_ends_the_build_and_an_unknown_one_is_refused(bench: Bench) -
 
 
 def test_arguments_before_from_choose_the_base_and_unused_ones_are_told(bench: Bench) -> None:
-    bench.build("ARG from=nosuch\nFROM $from\nARG from\nRUN echo $from\n", arguments={"from": "base", "odd": "1"})
+    dockerfile = "ARG from=nosuch\nFROM $from\nARG from\nRUN echo $from\n"
+    bench.build(dockerfile, arguments={"from": "base", "odd": "1"})
     assert "\nbase\n" in bench.shown
     assert "[Warning] One or more build-args [odd] were not consumed\n" in bench.shown
 

@@ -197,6 +197,8 @@ class _Build:
             inputs = await step.prepare()
             verdict = await to_the_end(self._look_up, inputs)
             image = verdict.image or await step.work()
+        except ConnectionError:  # the client is gone
+            raise
         except OSError as error:
             raise _disk_failure(instruction, error) from error
         if verdict.image is None:

@@ -1,7 +1,7 @@
 """What a build is asked to do, and what it asks of others.
 
-The builder runs no containers: RUN is handed to a function that the engine puts in. So this room knows nothing of
-the room of containers, and a test may run the command in any way it likes.
+The builder runs no containers: RUN is handed to a function that the engine puts in. So this room knows
+nothing of the room of containers, and a test may run the command in any way it likes.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ class BuildOptions:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class RunRequest:
-    """One RUN step: a command over layers (diff ids, lowest first). `image` is the image so far, empty for none.
+    """One RUN step: a command over layers (diff ids, lowest first). `image` is the image so far, if any.
 
-    `environment` is a list of `name=value`, `working_dir` exists already, `user` as USER wrote it. `network` and
-    `limits` as in `BuildOptions`.
+    `environment` is a list of `name=value`, `working_dir` exists already, `user` as USER wrote it. `network`
+    and `limits` as in `BuildOptions`.
     """
 
     image: str

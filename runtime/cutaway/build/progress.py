@@ -1,8 +1,8 @@
 """What a build says, in the words of Docker's classic builder.
 
-A client shows the texts under `stream` as they come, so they carry their own line ends. `aux` gives the image's id to
-programs. Views read `cutaway`, which other clients skip: the step's number and line, whether the cache had it
-and why not.
+A client shows the texts under `stream` as they come, so they carry their own line ends. `aux` gives the
+image's id to programs. Views read `cutaway`, which other clients skip: the step's number and line, whether
+the cache had it and why not.
 
 Source: Docker Engine API, `POST /build`; the texts are those that scripts match on.
 """
@@ -36,7 +36,8 @@ class Progress:
     async def step(self, step: int, total: int, line: Line) -> None:
         """A step begins."""
         text = f"Step {step}/{total} : {line.text}\n"
-        await self.say(text, step=step, total=total, line=line.number, last_line=line.last, keyword=line.keyword)
+        place = {"line": line.number, "last_line": line.last, "keyword": line.keyword}
+        await self.say(text, step=step, total=total, **place)
 
     async def running(self, container_id: str) -> None:
         """RUN has its container."""

@@ -1,7 +1,7 @@
-"""What is known of how an image was built: which line made which step, how long it took, whether it was cached.
+"""What is known of how an image was built: which line made which step, how long it took, was it cached.
 
-An OCI config has no place for this, and an image's id must not depend on it. So the last build that ended in an
-image is kept beside, as one JSON file under the image's id. It is for the views; nothing breaks without it.
+An OCI config has no place for this, and an image's id must not depend on it. So the last build that ended in
+an image is kept beside, as one JSON file under the image's id. It is for the views; nothing needs it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class StepRecord:
-    """One step. `layer` is the diff id that it added, empty for none; `seconds` what it took in this build."""
+    """One step. `layer` is the diff id that it added, if any; `seconds` what it took in this build."""
 
     step: int
     line: int

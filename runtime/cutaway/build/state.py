@@ -1,8 +1,8 @@
 """A stage while it is built: the image so far.
 
 Each instruction turns one image into the next. Most only change the config (ENV, CMD, …) and leave a line in
-its history that is marked `empty_layer`; RUN, COPY, ADD and sometimes WORKDIR add a layer. Every step ends in an
-image of its own with an id, whose parent is the one before: that is what the cache hands out again.
+its history that is marked `empty_layer`; RUN, COPY, ADD and sometimes WORKDIR add a layer. Every step ends in
+an image of its own with an id, whose parent is the one before: that is what the cache hands out again.
 
 Source: OCI image-spec, config.md; Docker's `docker history` for how steps are written down.
 """
@@ -83,8 +83,9 @@ class StageState:
 
     def visible_arguments(self) -> tuple[str, ...]:
         """ARGs that a RUN sees, `name=value`, as the history shows them. Proxies are no part of it."""
-        shown = (name for name in self.arguments if name.upper() not in PREDEFINED_ARGUMENTS)
-        return tuple(f"{name}={self.arguments[name]}" for name in sorted(shown) if name not in self.environment)
+        hidden = {*PREDEFINED_ARGUMENTS, *(name.lower() for name in PREDEFINED_ARGUMENTS), *self.environment}
+        shown = sorted(set(self.arguments) - hidden)
+        return tuple(f"{name}={self.arguments[name]}" for name in shown)
 
     def next_config(self, created_by: str, layer: Layer | None) -> ImageConfig:
         """The config of the image that this step makes."""

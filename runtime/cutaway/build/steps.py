@@ -1,9 +1,9 @@
 """One step: what goes into it, and doing it.
 
 `prepare` finds the inputs that the cache asks for, and `work` does what could not be found there. RUN gets a
-container, COPY and WORKDIR a thread in which the image is mounted (`cutaway.build.mounted`), and all others are
-settings only (`cutaway.build.changes`). A folder of changes becomes a layer by being renamed; an empty one
-becomes none.
+container, COPY and WORKDIR a thread in which the image is mounted (`cutaway.build.mounted`), and all others
+are settings only (`cutaway.build.changes`). A folder of changes becomes a layer by being renamed; an empty
+one becomes none.
 """
 
 from __future__ import annotations
@@ -104,6 +104,10 @@ class RunStep:
 
     async def work(self) -> Image:
         """Run it and keep what it changed."""
+        if self.state.image is None:
+            hint = "COPY a program into it first, or begin with an image that has a shell"
+            hint = f"{self._where}; {hint}"
+            raise BuildFailedError("RUN failed: FROM scratch is empty", hint, line=self._line)
         containers: list[str] = []
 
         async def started(container_id: str) -> None:
@@ -114,7 +118,8 @@ class RunStep:
             result = await self.shop.execute(self._request(), started, self.shop.progress.output)
         except CutawayError as error:
             code = error.exit_code if error.exit_code in (126, 127) else 0
-            raise BuildFailedError(error.message, error.hint or self._hint(), line=self._line, code=code) from error
+            hint = error.hint or self._hint()
+            raise BuildFailedError(error.message, hint, line=self._line, code=code) from error
         image = await self._keep(result)
         if containers:
             await self.shop.progress.removed(containers[0])
@@ -156,10 +161,12 @@ class RunStep:
         return f"RUN {seen}{' '.join(self.argv)}"
 
     def _hint(self) -> str:
-        where = f"line {self._line} of the Dockerfile"
-        if self.state.image is None:
-            return f"{where}; `FROM scratch` has no shell and no files"
-        return f"{where}; look around in the state before it: run -it --rm {self.state.image.id.short} sh"
+        before = self.state.image.id.short if self.state.image else ""
+        return f"{self._where}; look around in the state before it: run -it --rm {before} sh"
+
+    @property
+    def _where(self) -> str:
+        return f"line {self._line} of the Dockerfile"
 
     @property
     def _line(self) -> int:

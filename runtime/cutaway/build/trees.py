@@ -29,7 +29,7 @@ LARGEST_DOCKERFILE = 4 << 20  # bytes
 
 
 class Tree:
-    """A folder whose paths are looked up inside it. Paths are relative, `""` is the folder itself. Blocking."""
+    """A folder whose paths are looked up inside it; `""` is the folder itself. Blocking."""
 
     def __init__(self, folder: Path) -> None:
         self.root = RootFiles(folder)
@@ -39,7 +39,7 @@ class Tree:
         self.root.close()
 
     def find(self, pattern: str) -> list[str]:
-        """The paths that a source of COPY means, sorted. A plain path that is not there raises FileNotFoundError."""
+        """The paths that a source of COPY means, sorted. FileNotFoundError for a plain path of nothing."""
         path = _inside(pattern)
         if not has_wildcard(path):
             self.status(path)
@@ -55,7 +55,7 @@ class Tree:
         return self.root.walk(path or ".")
 
     def digests(self, paths: list[str]) -> dict[str, str]:
-        """Path -> digest of kind, mode and content, for each source and all that is below the folders among them."""
+        """Path -> digest of kind, mode and content, for each source and all that is below it."""
         found: dict[str, str] = {}
         for path in paths:
             status = self.status(path)
@@ -77,7 +77,7 @@ class Tree:
 
 
 class BuildContext(Tree):
-    """The files that came with a build. `dockerfile` and `.dockerignore` are read before the latter is obeyed."""
+    """The files that came with a build. The Dockerfile is read before `.dockerignore` is obeyed."""
 
     @classmethod
     def unpack(cls, source: Readable, folder: Path) -> BuildContext:

@@ -43,7 +43,7 @@ def expand(
 ) -> str:
     """Replace variables, take off quotes and escapes. Raises WordError.
 
-    With `keep_quotes`, as for the text of a heredoc, quotes mean nothing, and only an escape before `$` is taken off.
+    With `keep_quotes`, as for the text of a heredoc, quotes mean nothing, and only an escape before `$` goes.
     """
     return "".join(part for part, _ in _Expander(text, variables, escape, keep_quotes).parts())
 
