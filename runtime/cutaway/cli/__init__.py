@@ -1,1 +1,1 @@
-"""The command grammar, and the terminal that speaks it."""
+"""The command grammar and what serves it: one tree of commands for the terminal, the magics and completion."""
