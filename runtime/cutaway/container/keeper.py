@@ -77,7 +77,7 @@ class Engine:
         self._reactor.watch(self.connection.fileno(), mask, self.receive)
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """A request that cannot be met, with the class of the error that the engine shall raise."""
 
     def __init__(self, message: str, kind: str = "ConflictError") -> None:
@@ -149,9 +149,9 @@ class Keeper:
         try:
             operation = getattr(self, f"_op_{packet.get('op')}", None)
             if operation is None:
-                raise Refused(f"the keeper knows no operation {packet.get('op')!r}", "BadInputError")
+                raise RefusedError(f"the keeper knows no operation {packet.get('op')!r}", "BadInputError")
             operation(packet, fds, answer)
-        except Refused as refusal:
+        except RefusedError as refusal:
             answer(error={"message": str(refusal), "hint": "", "type": refusal.kind, "step": "", "errno": 0})
         except Exception as error:  # one bad request must not end all containers
             print(f"{packet.get('op')}: {type(error).__name__}: {error}", file=sys.stderr, flush=True)  # noqa: T201
@@ -187,7 +187,7 @@ class Keeper:
 
     def _op_quit(self, _packet: dict[str, Any], _fds: list[int], answer: Callable[..., None]) -> None:
         if self._processes or self._starting:
-            raise Refused("the keeper still keeps processes")
+            raise RefusedError("the keeper still keeps processes")
         answer(ok=True)
         self._reactor.stop()
 
@@ -197,7 +197,7 @@ class Keeper:
 
     def _op_exec(self, packet: dict[str, Any], _fds: list[int], answer: Callable[..., None]) -> None:
         if packet["id"] not in self._processes:
-            raise Refused(f"container {packet['id']} is not running")
+            raise RefusedError(f"container {packet['id']} is not running")
         self._start(packet, packet["exec_id"], None, answer, close_input=True)
 
     def _start(
@@ -210,7 +210,7 @@ class Keeper:
         close_input: bool,
     ) -> None:
         if key in self._processes or key in self._starting:
-            raise Refused(f"{key} is running already")
+            raise RefusedError(f"{key} is running already")
         plan = Plan.from_json(packet["plan"])
 
         def concluded(launch: Launch) -> None:
@@ -218,7 +218,7 @@ class Keeper:
             if process.trace_path:
                 write_trace(process.trace_path, launch)
             if launch.failure:
-                self._start_failed(process)
+                self._start_failed(process, launch.failure["message"])
                 answer(error=launch.failure)
                 return
             self._started(process)
@@ -257,9 +257,11 @@ class Keeper:
         for attachment in self._early.pop(process.key, ()):
             process.stdio.attach(attachment)
 
-    def _start_failed(self, process: Process) -> None:
+    def _start_failed(self, process: Process, reason: str) -> None:
         process.stdio.finish()
         for attachment in self._early.pop(process.key, ()):
+            if process.is_exec:  # its request was answered long ago: only the stream can still tell
+                attachment.send("stderr", f"{reason}\r\n".encode())
             attachment.finish()
 
     def _op_attach(self, packet: dict[str, Any], fds: list[int], answer: Callable[..., None]) -> None:
@@ -307,7 +309,7 @@ class Keeper:
         key = packet.get("exec_id") or packet["id"]
         process = self._processes.get(key)
         if process is None:
-            raise Refused(f"container {key} is not running")
+            raise RefusedError(f"container {key} is not running")
         return process
 
     # The end of processes -------------------------------------------------------------------------------------

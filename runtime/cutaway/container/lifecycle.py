@@ -28,7 +28,7 @@ from cutaway.container.preparation import Preparation
 from cutaway.container.records import EXITED, PAUSED, RUNNING, Record
 from cutaway.container.shelf import Kept, Shelf
 from cutaway.container.spec import CreateBody, merge_image
-from cutaway.container.takeover import clear_kernel, take_over
+from cutaway.container.takeover import clear_kernel, forget_cgroups, take_over
 from cutaway.errors import BadInputError, ConflictError, CutawayError
 from cutaway.events import EventLog
 from cutaway.layer.layers import Layers
@@ -475,6 +475,8 @@ class Containers:
             await asyncio.wait(tuple(self._tasks))
         await self.keeper.close()
         await folders.discarded()
+        if not any(kept.record.state.running for kept in self.shelf):
+            forget_cgroups(self.settings)
 
     def _in_background(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)

@@ -17,6 +17,7 @@ from cutaway.container.planner import ExecRequest, Ground, plan_container, plan_
 from cutaway.container.records import Record
 from cutaway.container.users import User, find_user, layered_reader
 from cutaway.layer.layers import Layers
+from cutaway.linux.capabilities import granted
 from cutaway.linux.hierarchies import mounted_names
 from cutaway.network.endpoint import Endpoint
 from cutaway.network.manager import BRIDGE, Network
@@ -55,16 +56,22 @@ class Preparation:
             lowers=tuple(self._layers.lower(layer) for layer in reversed(record.layers)),
             user=self.user(record, record.config.user),
             network=self._network.steps(endpoint, record.network),
-            seccomp=default_filter() if wants_seccomp(record.host) else "",
+            seccomp=self._filter(record),
             cgroup_trees=mounted_names(),
         )
         return plan_container(record, self._settings, ground)
 
     def plan_exec(self, record: Record, request: ExecRequest, user: str) -> Plan:
         """The plan of an exec as `user`, or as the container's own when empty."""
-        seccomp = default_filter() if wants_seccomp(record.host) and not request.privileged else ""
+        seccomp = "" if request.privileged else self._filter(record)
         found = self.user(record, user or record.config.user)
         return plan_exec(record, self._settings, request, found, seccomp)
+
+    def _filter(self, record: Record) -> str:
+        host = record.host
+        if not wants_seccomp(host):
+            return ""
+        return default_filter(granted(tuple(host.cap_add), tuple(host.cap_drop)), self._settings.cache)
 
     def imagined(self, record: Record) -> Endpoint | None:
         """An endpoint as it might be, for a plan that nobody runs."""
@@ -106,11 +113,11 @@ def wanted_ports(record: Record) -> dict[str, Sequence[dict[str, str]] | None]:
 
 
 @functools.cache
-def default_filter() -> str:
-    """The default seccomp filter, compiled, in base64."""
+def default_filter(capabilities: tuple[str, ...], cache: Path) -> str:
+    """The default seccomp filter for these capabilities, compiled, in base64."""
     from cutaway.linux.seccomp_compile import default_program  # libseccomp is loaded only where it is needed
 
-    return base64.b64encode(default_program()).decode()
+    return base64.b64encode(default_program(capabilities, cache)).decode()
 
 
 def _find(text: str, layers: list[Path], record: Record) -> User:

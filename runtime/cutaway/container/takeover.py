@@ -81,6 +81,13 @@ def clear_kernel(record: Record, settings: Settings) -> None:
     _remove_cgroup(settings, record.id)
 
 
+def forget_cgroups(settings: Settings) -> None:
+    """Remove the group that held the containers' groups. One that is still used stays."""
+    for base in cgroup_base(settings.instance):
+        with contextlib.suppress(OSError):
+            os.rmdir(base)  # noqa: PTH106 - text, not a Path
+
+
 def _runs(record: Record, process: dict[str, Any]) -> None:
     state = record.state
     if state.running and state.pid == process["pid"]:
