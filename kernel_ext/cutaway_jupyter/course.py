@@ -20,7 +20,7 @@ NEEDED = ("hello-world", "busybox")
 
 
 def reset() -> None:
-    """Remove all containers and all `lab/…` images of the engine, see that `busybox` is there, print one line.
+    """Remove all containers and `lab/…` images of the engine, see that `busybox` is there, print one line.
 
     May be called at any time and again. Raises ConflictError on an engine that is not the student's own.
     """

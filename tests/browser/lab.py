@@ -108,15 +108,15 @@ class Lab:
 def run_all(page: Page) -> None:
     """Run → Restart Kernel and Run All Cells…; returns when every cell has run."""
     menu(page, "Run", "Restart Kernel and Run All Cells…")
-    page.get_by_role("button", name="Restart", exact=False).last.click()
+    page.locator(".jp-Dialog .jp-mod-accept").click()
     _wait_until_ran(page, 0)
 
 
 def run_up_to_the_last_cell(page: Page) -> None:
-    """Select the last cell of code, then Kernel → Restart Kernel and Run up to Selected Cell…"""
-    code_cells(page).last.locator(".jp-InputPrompt").click()
+    """Select the last cell but one of code, then Kernel → Restart Kernel and Run up to Selected Cell…"""
+    code_cells(page).nth(-2).locator(".jp-InputPrompt").click()
     menu(page, "Kernel", "Restart Kernel and Run up to Selected Cell…")
-    page.get_by_role("button", name="Restart", exact=False).last.click()
+    page.locator(".jp-Dialog .jp-mod-accept").click()
     _wait_until_ran(page, 1)
 
 

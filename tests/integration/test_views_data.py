@@ -58,7 +58,7 @@ def get(engine: EngineProcess, route: str) -> Any:
 
 
 def inode(pid: int, kind: str) -> int:
-    return os.stat(f"/proc/{pid}/ns/{kind}").st_ino
+    return Path(f"/proc/{pid}/ns/{kind}").stat().st_ino
 
 
 def test_each_line_of_a_dockerfile_has_its_layer_or_none(engine: EngineProcess, image: str) -> None:
@@ -147,20 +147,19 @@ def test_a_process_has_two_numbers_and_exec_adds_one(engine: EngineProcess, cont
     assert (first["pid"], first["inner"]) == (made.attrs["State"]["Pid"], 1)
 
 
-def test_a_shared_namespace_has_one_inode(engine: EngineProcess, container: Any) -> None:
-    web = container("web")
-    container("debug", pid_mode=f"container:{web.id}", network_mode=f"container:{web.id}")
-    told = get(engine, "/cutaway/namespaces?containers=web,debug")
-    _, first, second = told["rows"]
-    same = {
-        kind
-        for kind, cell in first["namespaces"].items()
-        if cell["inode"] == second["namespaces"][kind]["inode"]
-    }
-    assert {"pid", "net"} <= same
-    assert not {"mnt", "uts"} & same
-    assert first["namespaces"]["pid"]["content"] == {"word": "processes", "n": 2}
-    assert sorted(process["of"] for process in told["processes"] if process["of"]) == ["debug", "web"]
+def test_a_namespace_that_is_the_hosts_has_the_hosts_inode(engine: EngineProcess, container: Any) -> None:
+    container("open", network_mode="host")
+    host, row = get(engine, "/cutaway/namespaces?containers=open")["rows"]
+    assert row["namespaces"]["net"]["inode"] == host["namespaces"]["net"]["inode"]
+    assert row["namespaces"]["pid"]["inode"] != host["namespaces"]["pid"]["inode"]
+
+
+def test_without_a_name_every_running_container_is_told(engine: EngineProcess, container: Any) -> None:
+    container("first")
+    container("second")
+    container("ended", command="true").wait()
+    names = [row["name"] for row in get(engine, "/cutaway/namespaces")["rows"][1:]]
+    assert names == ["first", "second"]
 
 
 def test_a_container_that_has_ended_is_in_no_namespace(engine: EngineProcess, container: Any) -> None:

@@ -37,6 +37,7 @@ class Process:
     command: str
     cgroup: str
     pid_namespace: int
+    """Inode; 0 when it may not be read."""
 
 
 def namespaces(pid: int | str = "self") -> dict[str, int]:
@@ -141,8 +142,16 @@ def process(pid: int) -> Process:
         status["Name"],
         command or f"[{status['Name']}]",
         cgroup(pid),
-        (folder / "ns/pid").stat().st_ino,
+        _pid_namespace(folder),
     )
+
+
+def _pid_namespace(folder: Path) -> int:
+    """0 for a process that has a right which we lack: its links may not be followed, ptrace(2)."""
+    try:
+        return (folder / "ns/pid").stat().st_ino
+    except PermissionError:
+        return 0
 
 
 def _count_segments() -> int:

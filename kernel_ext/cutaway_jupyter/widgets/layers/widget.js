@@ -30,12 +30,11 @@ function render({ model, el: host }) {
     listings.set(`${content.layer} ${content.path}`, content);
     view.redraw();
   };
-  // What a container writes changes; what an image holds does not.
+  // What a container writes changes; what an image holds does not. The old answer stays until the new one is here.
   const refreshed = () => {
-    for (const key of listings.keys()) {
-      if (!key.startsWith('writable ')) continue;
-      listings.delete(key);
-      if (chosen === 'writable') ask('writable', key.slice('writable '.length));
+    for (const key of [...listings.keys()].filter((name) => name.startsWith('writable '))) {
+      if (chosen === 'writable') model.send({ kind: 'files', layer: 'writable', path: key.slice('writable '.length) });
+      else listings.delete(key);
     }
   };
 
@@ -72,7 +71,7 @@ function render({ model, el: host }) {
     'data-key': `layer ${layer}`, onclick: () => choose(layer),
   }, el('div.ly-row', null, ...row));
   const slab = (words, line) => item('ly-slab', line.layer.number,
-    words('row', { line: String(line.number), instruction: line.instruction, size: size(line.layer.size), ...line.layer }),
+    words('row', { ...line.layer, line: String(line.number), instruction: line.instruction, size: size(line.layer.size) }),
     muted(String(line.number)), code(line.instruction), measure(line.layer, 'var(--cw-image)'), counts(line.layer),
     el('span.ly-from', null, line.layer.from || words('this image')));
   const setting = (words, line) => el('div.ly-meta', { role: 'none' }, el('div.ly-row', null,
