@@ -85,19 +85,10 @@ def docker_command() -> str:
 
 
 def load_image(engine: EngineProcess, name: str, cache: Path) -> None:
-    """Make an image once for all workers: the first one bootstraps and saves it, the others load it."""
-    archive = cache / f"{name}.tar"
+    """Make an image in an engine. One worker at a time, so that the others find the first one's downloads."""
     with open(cache / f"{name}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not archive.exists():
-            status, answer, _ = engine.request("POST", f"/cutaway/images/bootstrap?name={name}")
-            if status != 200 or any("error" in line for line in answer if isinstance(line, dict)):
-                raise RuntimeError(f"bootstrap of {name} failed: {answer}\n{engine.log()}")
-            with engine.client() as client, open(archive.with_suffix(".part"), "wb") as file:
-                for chunk in client.images.get(name).save(named=True):
-                    file.write(chunk)
-            archive.with_suffix(".part").rename(archive)
-            return
-    status, answer, _ = engine.request("POST", "/images/load?quiet=1", archive.read_bytes())
-    if status != 200:
-        raise RuntimeError(f"load of {name} failed: {answer}")
+        status, answer, _ = engine.request("POST", f"/cutaway/images/bootstrap?name={name}", timeout=600)
+    lines = answer if isinstance(answer, list) else [answer]
+    if status != 200 or any("error" in line for line in lines):
+        raise RuntimeError(f"bootstrap of {name} failed: {answer}\n{engine.log()}")

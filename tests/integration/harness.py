@@ -86,14 +86,12 @@ class EngineProcess:
         except OSError:
             return False
 
-    def request(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Any:
+    def request(self, method: str, path: str, body: Any = None, *, timeout: float = DEADLINE) -> Any:
         """One HTTP request; `(status, parsed JSON or text, headers)`."""
-        connection = UnixConnection(self.socket)
+        connection = UnixConnection(self.socket, timeout)
         with contextlib.closing(connection):
             data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
-            connection.request(
-                method, path, body=data, headers={"Content-Type": "application/json"} | (headers or {})
-            )
+            connection.request(method, path, body=data, headers={"Content-Type": "application/json"})
             answer = connection.getresponse()
             text = answer.read()
         is_json = answer.headers.get("Content-Type") == "application/json"

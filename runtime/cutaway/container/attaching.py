@@ -8,7 +8,6 @@ is lost and nothing comes twice.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
 import re
 import socket
@@ -18,7 +17,7 @@ from pathlib import Path
 from cutaway.container import logs
 from cutaway.container.keeper_client import KeeperClient
 from cutaway.container.shelf import Kept
-from cutaway.errors import BadInputError, CutawayError
+from cutaway.errors import BadInputError
 from cutaway.settings import Settings
 
 DEFAULT_KEYS = "ctrl-p,ctrl-q"
@@ -71,13 +70,6 @@ async def attach(
             await _replay(connection, log, wanted, tty=record.config.tty, size=answer["log_size"])
         finally:
             await keeper.request("release", attachment=answer["attachment"])
-
-
-def tell_failure(connection: socket.socket, error: CutawayError, *, tty: bool) -> None:
-    """Say on the stream, as the program's standard error would, why there is no program."""
-    data = f"{error.message}\r\n".encode()
-    with contextlib.suppress(OSError):
-        connection.send(data if tty else _HEADER.pack(2, len(data)) + data)
 
 
 def detach_keys(text: str) -> bytes:

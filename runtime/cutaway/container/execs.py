@@ -10,7 +10,7 @@ import dataclasses
 import socket
 from typing import Any
 
-from cutaway.container.attaching import detach_keys, tell_failure
+from cutaway.container.attaching import detach_keys
 from cutaway.container.keeper_client import KeeperClient
 from cutaway.container.naming import new_id
 from cutaway.container.planner import ExecRequest
@@ -137,8 +137,6 @@ class Execs:
                 False,
                 error.exit_code if error.exit_code in (126, 127) else 128,
             )
-            if connection is not None:
-                tell_failure(connection, error, tty=body.tty)
             await self._keeper.request("forget", id=exec_id)
             raise
         execution.pid = answer["pid"]

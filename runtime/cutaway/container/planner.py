@@ -103,7 +103,9 @@ def plan_exec(
     kinds = tuple(kind for kind in (*_namespaces(record), "cgroup") if kind != "pid")
     if record.host.cgroupns_mode == "host":
         kinds = kinds[:-1]
-    inside: list[Step] = [JoinCgroup(settings.instance, record.id), JoinNamespaces(record.state.pid, kinds)]
+    own_pids = record.host.pid_mode != "host"
+    first = 1 if own_pids else record.state.pid  # as the child sees it, which is born in that pid namespace
+    inside: list[Step] = [JoinCgroup(settings.instance, record.id), JoinNamespaces(first, kinds)]
     if request.tty:
         inside += [OpenTerminal(), UseTerminal(request.rows, request.columns, user.uid)]
     else:
@@ -113,7 +115,6 @@ def plan_exec(
     inside += [ChangeDirectory(request.working_dir or record.config.working_dir or "/")]
     env = environment(record, user.home, request.env, tty=request.tty)
     inside.append(Exec(request.argv, env))
-    own_pids = record.host.pid_mode != "host"
     return Plan(pid_namespace_of=record.state.pid if own_pids else 0, inside=tuple(inside))
 
 
