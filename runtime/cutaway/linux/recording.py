@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 
 from cutaway.linux import constants
 from cutaway.linux.capabilities import NAMES
+from cutaway.linux.file_calls import FileCalls
 from cutaway.linux.kernel import Kernel
 from cutaway.linux.step import Context, Step
 
@@ -172,7 +173,7 @@ class _AnyDescriptor(dict[str, int]):
         return 3
 
     def pop(self, key: str, *default: Any) -> Any:
-        return super().pop(key, 3)
+        return super().pop(key, default[0] if default else 3)
 
 
 def _quoted(text: str) -> str:
@@ -271,7 +272,7 @@ def _prctl(option: int, argument2: int = 0, argument3: int = 0) -> str:
 
 def _fill() -> None:
     """Give the recorder every method of `Kernel` that it does not have in its own words."""
-    for name, function in list(vars(Kernel).items()):
+    for name, function in {**vars(FileCalls), **vars(Kernel)}.items():
         if name.startswith("_") or name in vars(RecordingKernel) or name in _MADE_OF_OTHERS:
             continue
         answer = _QUESTIONS.get(name)
