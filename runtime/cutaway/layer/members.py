@@ -28,6 +28,8 @@ class StrictTarInfo(tarfile.TarInfo):
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
         """Read one block of 512 bytes."""
         info = super().frombuf(buf, encoding, errors)
+        if info.size < 0:
+            raise tarfile.ReadError(f"member of {info.size} bytes")
         if info.type in _EXTENDED and info.size > LARGEST_HEADER:
             raise tarfile.ReadError(f"extended header of {info.size} bytes")
         return info

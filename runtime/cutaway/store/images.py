@@ -110,7 +110,8 @@ class Images:
         self._lock = threading.RLock()
         self._known: dict[str, Image] = {}
         self._holds = 0
-        self._removed: list[Image] = []
+        self._blobs_to_check: set[str] = set()
+        self._layers_to_check: set[str] = set()
         self._write_index()
 
     # making
@@ -243,10 +244,24 @@ class Images:
         """
         self.database.delete_image(image.id)
         self._known.pop(image.id, None)
-        self._removed.append(image)
         kept = self._kept()
-        self._sweep()
+        self._blobs_to_check |= {image.id, image.manifest}
+        self.discard(image.stack)
         return [diff_id for diff_id in image.layers if diff_id not in kept]
+
+    def discard(self, layers: Iterable[Layer]) -> None:
+        """Delete these layers from the disk as soon as nobody holds, unless an image needs them then."""
+        with self._lock:
+            for layer in layers:
+                self._blobs_to_check.add(layer.blob)
+                self._layers_to_check.add(layer.diff_id)
+            self._sweep()
+
+    def close(self) -> None:
+        """Delete what waits for the end of a hold."""
+        with self._lock:
+            self._holds = 0
+            self._sweep()
 
     def collect_garbage(self) -> None:
         """Delete what no image needs: what a crash left. Only while nothing is being made."""
@@ -363,15 +378,15 @@ class Images:
         return kept
 
     def _sweep(self) -> None:
-        if self._holds or not self._removed:
+        if self._holds or not (self._blobs_to_check or self._layers_to_check):
             return
         kept = self._kept()
-        for image in self._removed:
-            for digest in {image.id, image.manifest, *(layer.blob for layer in image.stack)} - kept:
-                self.content.delete(digest)
-            for diff_id in set(image.layers) - kept:
-                self.layers.remove(diff_id)
-        self._removed.clear()
+        for digest in self._blobs_to_check - kept:
+            self.content.delete(digest)
+        for diff_id in self._layers_to_check - kept:
+            self.layers.remove(diff_id)
+        self._blobs_to_check.clear()
+        self._layers_to_check.clear()
 
 
 def _complete(config: ImageConfig, layers: Sequence[Layer]) -> bytes:
