@@ -248,7 +248,8 @@ def test_masked_paths_are_empty_and_read_only_paths_refuse(machine: Machine) -> 
     ended = machine.run(
         "sh",
         "-c",
-        "cat /proc/timer_list /proc/interrupts; ls /sys/firmware; echo 1 >/proc/sys/kernel/panic; echo x >/sys/x",
+        "cat /proc/timer_list /proc/interrupts; ls /sys/firmware; "
+        "echo 1 >/proc/sys/kernel/panic; echo x >/sys/x",
     )
     assert ended.output.splitlines() == [
         "sh: can't create /proc/sys/kernel/panic: Read-only file system",
@@ -338,7 +339,8 @@ def test_a_container_has_a_terminal_of_its_own(machine: Machine) -> None:
         (
             ("/script",),
             127,
-            "CommandNotFoundError: exec /script: no such file or directory | the file is there, but not /bin/bash",
+            "CommandNotFoundError: exec /script: no such file or directory | the file is there, "
+            "but not /bin/bash",
         ),
         (("/noise",), 126, "CommandNotExecutableError: exec /noise: exec format error"),
     ],

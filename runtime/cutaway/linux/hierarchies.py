@@ -43,7 +43,7 @@ def parse_hierarchies(mountinfo: str, own_cgroups: str, *, at_root: bool) -> tup
         fstype, _source, options = right.split(" ", 2)
         if fstype not in ("cgroup", "cgroup2"):
             continue
-        root, mount_point = (_unescaped(field) for field in left.split(" ")[3:5])
+        root, mount_point = (unescaped(field) for field in left.split(" ")[3:5])
         if fstype == "cgroup2":
             base = mount_point if at_root else _below(mount_point, root, own.get("", "/"))
             unified = unified or (base, mount_point)
@@ -105,7 +105,7 @@ def _below(mount_point: str, root: str, own: str) -> str:
     return (mount_point + "/" + inside.strip("/")).rstrip("/")
 
 
-def _unescaped(field: str) -> str:
+def unescaped(field: str) -> str:
     r"""Undo the mount table's octal escapes: a blank in a path stands there as `\040`."""
     for code, character in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
         field = field.replace(code, character)

@@ -22,7 +22,6 @@ import fcntl
 import os
 import resource
 import signal
-import stat
 import struct
 from typing import NoReturn
 
@@ -43,6 +42,7 @@ from cutaway.linux.constants import (
     PR_SET_PDEATHSIG,
     SECCOMP_SET_MODE_FILTER,
 )
+from cutaway.linux.file_calls import FileCalls
 
 # name: (x86_64, aarch64)
 _NUMBERS = {
@@ -90,13 +90,10 @@ _libc_keeping_the_lock.syscall.argtypes = (_long, _long, _long, _long, _long, _l
 _libc_keeping_the_lock.syscall.restype = _long
 
 
-def _checked(result: int, *paths: str) -> int:
+def _checked(result: int, *path: str) -> int:
     if result == -1:
         number = ctypes.get_errno()
-        # OSError(errno, text, filename, winerror, filename2): a second path is the target of the call
-        raise OSError(
-            number, os.strerror(number), *(paths[:1]), *((None, paths[1]) if len(paths) > 1 else ())
-        )
+        raise OSError(number, os.strerror(number), *path)
     return int(result)
 
 
@@ -104,10 +101,10 @@ def _syscall(name: str, *arguments: object, paths: tuple[str, ...] = ()) -> int:
     return _checked(_libc.syscall(_long(_NUMBERS[name][_COLUMN]), *arguments), *paths)
 
 
-class Kernel:
+class Kernel(FileCalls):
     """System calls as methods. All raise OSError when the kernel refuses; paths are str, flags are ints."""
 
-    # Processes and namespaces ---------------------------------------------------------------------------------
+    # Processes and namespaces -------------------------------------------------------------------------
 
     def clone(self, flags: int) -> int:
         """Fork with namespace flags, clone(2). Returns the child's pid, and 0 in the child.
@@ -161,7 +158,7 @@ class Kernel:
         """Become another program, execve(2)."""
         os.execve(path, argv, env)
 
-    # Mounts ---------------------------------------------------------------------------------------------------
+    # Mounts -------------------------------------------------------------------------------------------
 
     def mount(
         self, source: str | None, target: str, fstype: str | None, flags: int, data: str | None = None
@@ -222,110 +219,13 @@ class Kernel:
         _syscall("fsconfig", _int(fs_fd), ctypes.c_uint(FSCONFIG_CMD_CREATE), None, None, _int(0))
         return _syscall("fsmount", _int(fs_fd), ctypes.c_uint(FSMOUNT_CLOEXEC), ctypes.c_uint(attributes))
 
-    # Files ----------------------------------------------------------------------------------------------------
+    # Files --------------------------------------------------------------------------------------------
 
     def openat2(self, dir_fd: int, path: str, flags: int, mode: int, resolve: int) -> int:
         """Open with rules for how the path may be walked, openat2(2). The descriptor is closed on exec."""
         how = struct.pack("=3Q", flags | os.O_CLOEXEC, mode, resolve)
         size = ctypes.c_size_t(len(how))
         return _syscall("openat2", _int(dir_fd), os.fsencode(path), how, size, paths=(path,))
-
-    def open(self, path: str, flags: int, mode: int = 0) -> int:
-        """open(2). The descriptor is closed on exec."""
-        return os.open(path, flags | os.O_CLOEXEC, mode)
-
-    def close(self, fd: int) -> None:
-        """close(2)."""
-        os.close(fd)
-
-    def dup2(self, fd: int, target: int) -> None:
-        """Make `target` a copy of `fd` that the next program inherits, dup2(2)."""
-        os.dup2(fd, target)
-
-    def is_directory(self, fd: int) -> bool:
-        """Whether a descriptor is open on a directory, fstat(2)."""
-        return stat.S_ISDIR(os.fstat(fd).st_mode)
-
-    def is_symlink(self, path: str) -> bool:
-        """Whether the path itself is a symbolic link, lstat(2). False when there is nothing."""
-        return os.path.islink(path)
-
-    def write_file(self, path: str, text: str) -> None:
-        """Write to a file that is there already, in one write(2): what /proc and /sys ask for."""
-        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-        try:
-            os.write(fd, os.fsencode(text))
-        except OSError as error:
-            error.filename = path
-            raise
-        finally:
-            os.close(fd)
-
-    def read_file(self, path: str) -> str:
-        """The whole text of a small file of /proc or /sys."""
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            return file.read()
-
-    def mkdir(self, path: str, mode: int) -> None:
-        """mkdir(2); one that is there already is fine."""
-        try:
-            os.mkdir(path, mode)
-        except FileExistsError:
-            pass
-
-    def makedirs(self, path: str, mode: int) -> None:
-        """mkdir(2) for the path and all that is missing above it, also behind a symbolic link to nothing."""
-        try:
-            os.mkdir(path, mode)
-        except OSError:  # there already, or more is missing
-            os.makedirs(os.path.realpath(path), mode, exist_ok=True)
-
-    def resolve(self, path: str) -> str:
-        """The path without symbolic links, whether or not there is something at its end."""
-        return os.path.realpath(path)
-
-    def mknod(self, path: str, mode: int, major: int, minor: int) -> None:
-        """Make a device node, mknod(2); one that is there already is fine."""
-        try:
-            os.mknod(path, mode, os.makedev(major, minor))
-        except FileExistsError:
-            pass
-
-    def symlink(self, target: str, path: str) -> None:
-        """symlink(2); one that is there already is fine."""
-        try:
-            os.symlink(target, path)
-        except FileExistsError:
-            pass
-
-    def rmdir(self, path: str) -> None:
-        """rmdir(2)."""
-        os.rmdir(path)
-
-    def remove_tree(self, path: str) -> None:
-        """Remove a directory of ours and all below it; nothing there is fine. Not for trees of an image."""
-        try:
-            with os.scandir(path) as entries:
-                for entry in entries:
-                    if entry.is_dir(follow_symlinks=False):
-                        self.remove_tree(entry.path)
-                    else:
-                        os.unlink(entry.path)
-        except FileNotFoundError:
-            return
-        os.rmdir(path)
-
-    def chdir(self, path: str) -> None:
-        """chdir(2)."""
-        os.chdir(path)
-
-    def fchdir(self, fd: int) -> None:
-        """fchdir(2)."""
-        os.fchdir(fd)
-
-    def umask(self, mask: int) -> None:
-        """umask(2)."""
-        os.umask(mask)
 
     def unlock_terminal(self, master: int) -> str:
         """Unlock the other end of a new terminal; returns its path, pts(4)."""
@@ -341,7 +241,7 @@ class Kernel:
         """Watch a path; returns the watch descriptor, inotify_add_watch(2)."""
         return _checked(_libc.inotify_add_watch(fd, os.fsencode(path), mask), path)
 
-    # Rights ---------------------------------------------------------------------------------------------------
+    # Rights -------------------------------------------------------------------------------------------
 
     def setrlimit(self, number: int, soft: int, hard: int) -> None:
         """setrlimit(2); -1 is unlimited. PermissionError for a raised hard limit without CAP_SYS_RESOURCE."""

@@ -131,7 +131,7 @@ class EnterRoot(Step):
         context.fds[OLD_ROOT] = kernel.open("/", os.O_PATH | os.O_DIRECTORY)
         kernel.chdir(self.target)
         kernel.pivot_root(".", ".")
-        # "." is the new root with the old one stacked upon it; unmounting takes the topmost, see pivot_root(2)
+        # "." is the new root with the old one stacked upon it; umount takes the topmost, pivot_root(2)
         kernel.umount2(".", MNT_DETACH)
         kernel.chdir("/")
 

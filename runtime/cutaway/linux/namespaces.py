@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from cutaway.linux import constants
 from cutaway.linux.step import Context, Step
 
-# Docker's and /proc/PID/ns's names, with their flags; user first, for its rights are needed to join the others.
+# The names of /proc/PID/ns with their flags; user first, for its rights are needed to join the others.
 FLAGS = {
     "user": constants.CLONE_NEWUSER,
     "mnt": constants.CLONE_NEWNS,

@@ -10,6 +10,8 @@ import functools
 import os
 from dataclasses import dataclass
 
+from cutaway.linux.hierarchies import unescaped
+
 NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts")
 
 
@@ -139,11 +141,11 @@ def parse_mount(line: str) -> MountPoint:
     return MountPoint(
         id=int(fields[0]),
         parent=int(fields[1]),
-        root=_unescaped(fields[3]),
-        target=_unescaped(fields[4]),
+        root=unescaped(fields[3]),
+        target=unescaped(fields[4]),
         options=fields[5],
         fstype=rest[0],
-        source=_unescaped(rest[1]),
+        source=unescaped(rest[1]),
         super_options=rest[2] if len(rest) > 2 else "",
     )
 
@@ -166,9 +168,3 @@ def _read(path: str) -> str:
 def _lines(text: str, separator: str = ":") -> dict[str, str]:
     pairs = (line.partition(separator) for line in text.splitlines())
     return {name: value.strip() for name, _, value in pairs}
-
-
-def _unescaped(field: str) -> str:
-    if "\\" not in field:
-        return field
-    return field.encode("latin-1", "surrogateescape").decode("unicode_escape") if field.isascii() else field

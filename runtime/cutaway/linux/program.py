@@ -97,7 +97,7 @@ def _refusal(name: str, path: str, error: OSError) -> CutawayError:
     if error.errno == errno.ENOENT:
         return _no_interpreter(name, path)
     if error.errno == errno.ENOEXEC:
-        hint = "a script needs a first line such as #!/bin/sh; a program must be made for this machine's processor"
+        hint = "a script needs a first line such as #!/bin/sh; a program must fit this machine's processor"
         return CommandNotExecutableError(f"exec {path}: exec format error", hint)
     if error.errno == errno.EACCES:
         hint = "the file has no execute permission for this user, or its file system is mounted noexec"
