@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Error, Locator, Page, expect
 
 CHROMIUM_ARGUMENTS = [
     "--no-sandbox",  # the tests run as root
@@ -73,8 +73,15 @@ class Lab:
         shutil.copy(notebook, self.folder)
         address = f"http://127.0.0.1:{self._port}/lab/tree/{notebook.name}?token={self._token}&reset"
         self._wait_until_it_listens()
-        page.goto(address)
-        page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=MINUTES)
+        for attempts_left in (2, 1, 0):
+            try:
+                page.goto(address)
+                page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=MINUTES / 2)
+                break
+            except Error:
+                # Chromium drops its requests whenever an interface of the machine comes or goes
+                if not attempts_left:
+                    raise
         # the two "kernel is ready" places differ between versions of Lab; the menu entry works from then on
         expect(page.locator(".jp-Notebook-ExecutionIndicator")).to_have_attribute(
             "data-status", "idle", timeout=MINUTES
@@ -130,7 +137,7 @@ def menu(page: Page, *names: str) -> None:
     """Click through the menu bar."""
     page.locator("#jp-MainMenu").get_by_role("menuitem", name=names[0], exact=True).click()
     for name in names[1:]:
-        page.locator(".lm-Menu").last.get_by_role("menuitem", name=name, exact=True).click()
+        page.locator(".lm-Menu .lm-Menu-item", has_text=name).first.click()
 
 
 def code_cells(page: Page) -> Locator:

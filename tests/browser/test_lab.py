@@ -90,10 +90,10 @@ def test_the_layers_view_shows_the_stack_and_the_writable_layer(page: Page) -> N
 
 def test_a_layers_files_are_fetched_when_it_is_selected(page: Page) -> None:
     view = page.get_by_role("region", name="Layers")
-    view.get_by_role("treeitem", name="line 2, RUN").click()
-    files = view.get_by_role("tree", name="Files that line 2 changes")
+    view.get_by_role("treeitem", name="step 2, RUN").click()
+    files = view.get_by_role("tree", name="Files that step 2 changes")
     files.get_by_role("treeitem").filter(has_text="srv/").click()
-    expect(files.get_by_role("treeitem").filter(has_text="card")).to_contain_text("hidden by line 3")
+    expect(files.get_by_role("treeitem").filter(has_text="card")).to_contain_text("hidden by step 3")
 
 
 def test_files_are_fetched_while_a_cell_runs(page: Page) -> None:
@@ -101,8 +101,8 @@ def test_files_are_fetched_while_a_cell_runs(page: Page) -> None:
     _add_and_start_cell(page, "import time; time.sleep(20)")
     expect(busy).to_have_count(1)
     view = page.get_by_role("region", name="Layers")
-    view.get_by_role("treeitem", name="line 3, RUN").click()
-    expect(view.get_by_role("tree", name="Files that line 3 changes")).to_contain_text("srv/", timeout=10_000)
+    view.get_by_role("treeitem", name="step 3, RUN").click()
+    expect(view.get_by_role("tree", name="Files that step 3 changes")).to_contain_text("srv/", timeout=10_000)
     expect(busy).to_have_count(1)
     page.get_by_role("menuitem", name="Kernel", exact=True).click()
     page.get_by_role("menuitem", name="Interrupt Kernel").click()
@@ -111,10 +111,10 @@ def test_files_are_fetched_while_a_cell_runs(page: Page) -> None:
 
 def test_the_arrow_keys_walk_through_the_layers(page: Page) -> None:
     stack = page.get_by_role("region", name="Layers").get_by_role("tree", name="layers, top first")
-    stack.get_by_role("treeitem", name="line 2, RUN").click()
+    stack.get_by_role("treeitem", name="step 2, RUN").click()
     page.keyboard.press("ArrowUp")
-    expect(stack.get_by_role("treeitem", name="line 3, RUN")).to_have_attribute("aria-selected", "true")
-    expect(stack.get_by_role("treeitem", name="line 3, RUN")).to_be_focused()
+    expect(stack.get_by_role("treeitem", name="step 3, RUN")).to_have_attribute("aria-selected", "true")
+    expect(stack.get_by_role("treeitem", name="step 3, RUN")).to_be_focused()
 
 
 @pytest.mark.parametrize("theme", ["Light", "Dark"])

@@ -90,6 +90,7 @@ class Source:
             {
                 "created_by": entry["CreatedBy"],
                 "created": "",
+                "from": None,
                 "layer": {"size": entry["Size"]} if entry["Size"] else None,
             }
             for entry in history

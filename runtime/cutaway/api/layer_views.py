@@ -1,7 +1,7 @@
 """The layers of an image and of a container, line by line of the image's history.
 
-`from` names the image that a layer came with: the smallest one here whose own history is the beginning of
-this one's. So the layers of a base image carry its name, those of this build none.
+`from` names the image that a line came with: the smallest one here whose own history is the beginning of this
+one's. So the lines of a base image carry its name, those of this build none.
 """
 
 from __future__ import annotations
@@ -37,9 +37,12 @@ class Stack:
         layers = [self._layer(number, node) for number, node in enumerate(tree.stack(self._folders), start=1)]
         waiting = list(reversed(layers))
         lines = []
-        for entry in _history(self._image):
+        bases = self._bases()
+        for index, entry in enumerate(_history(self._image)):
+            line: Json = {"created_by": entry.created_by, "created": entry.created or ""}
             layer = None if entry.empty_layer or not waiting else waiting.pop()
-            lines.append({"created_by": entry.created_by, "created": entry.created or "", "layer": layer})
+            origin = next((name for length, name in bases if index < length), None)
+            lines.append(line | {"from": origin, "layer": layer})
         return {
             "told": "all",
             "image": {"id": str(self._image.id), "name": self._name, "size": self._image.size},
@@ -69,22 +72,17 @@ class Stack:
             "directory": str(folder),
             "size": layer.size,
         }
-        return facts | asdict(tree.tally(root)) | {"from": self._origin(number)}
+        return facts | asdict(tree.tally(root))
 
-    def _origin(self, number: int) -> str | None:
-        """The smallest other image of which this one is a continuation and that has the layer."""
-        image, mine = self._image, _history(self._image)
-        older = [
-            other
-            for other in self._engine.images.list()
-            if other.names
-            and len(_history(other)) < len(mine)
-            and _history(other) == mine[: len(_history(other))]
-            and number <= len(other.layers)
-            and other.layers == image.layers[: len(other.layers)]
-        ]
-        smallest = min(older, key=lambda other: len(_history(other)), default=None)
-        return min(smallest.names) if smallest else None
+    def _bases(self) -> list[tuple[int, str]]:
+        """(length of its history, name) of every image here that this one continues, the smallest first."""
+        mine = _history(self._image)
+        found = []
+        for other in self._engine.images.list():
+            theirs = _history(other)
+            if other.names and len(theirs) < len(mine) and theirs == mine[: len(theirs)]:
+                found.append((len(theirs), min(other.names)))
+        return sorted(found)
 
     def _told_container(self) -> Json | None:
         if self._container is None:

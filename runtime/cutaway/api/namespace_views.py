@@ -139,7 +139,7 @@ def _owner(process: Process, containers: list[Json], host: int) -> Json | None:
 
 
 def _ancestors(rows: list[Json]) -> list[Process]:
-    """The host's processes above the first container that runs, the oldest first."""
+    """The host's first process, and the one that is the parent of the first container that runs."""
     pid = next((row["pid"] for row in rows[1:] if row["namespaces"]), 0)
     found: list[Process] = []
     try:
@@ -149,7 +149,7 @@ def _ancestors(rows: list[Json]) -> list[Process]:
             parent = found[-1].parent
     except (FileNotFoundError, ProcessLookupError):
         pass
-    return found[::-1]
+    return [found[-1], *found[:1]] if len(found) > 1 else found
 
 
 def _tree(row: Json, members: list[Process]) -> Iterator[Json]:

@@ -20,16 +20,16 @@ def layer(
         "added": added,
         "changed": changed,
         "deleted": deleted,
-        "from": None,
         **more,
     }
 
 
 def layers() -> dict[str, Any]:
     big = "dd if=/dev/zero of=/srv/big bs=1000 count=900 && echo '<b>hello</b>' > /etc/motd"
-    busybox = layer(1, 2_013_440, 413, hidden=12_000, **{"from": "busybox:latest"})
+    busybox = layer(1, 2_013_440, 413, hidden=12_000)
     lines = [
-        ("bootstrap busybox from busybox-static 1:1.35.0", busybox),
+        ("COPY busybox and links / # from the package busybox-static", busybox),
+        ('CMD ["sh"]', None),
         ("WORKDIR /srv", layer(2, 0, 1)),
         (f"/bin/sh -c {big}", layer(3, 900_014, 2, 1, hidden=900_000)),
         ("COPY app /srv/app", layer(4, 48_213, 12)),
@@ -49,7 +49,13 @@ def layers() -> dict[str, Any]:
             "directory": "containers/4c1f9a72e0b3…/upper",
         },
         "lines": [
-            {"created_by": text, "created": "2026-01-02T03:04:05Z", "layer": found} for text, found in lines
+            {
+                "created_by": text,
+                "created": "2026-01-02T03:04:05Z",
+                "from": "busybox:latest" if index < 2 else None,
+                "layer": found,
+            }
+            for index, (text, found) in enumerate(lines)
         ],
     }
 

@@ -82,6 +82,11 @@ def test_the_layers_sentence_names_the_base_and_counts_what_the_container_did() 
     )
 
 
+def test_steps_are_counted_as_in_the_dockerfile_whatever_the_base_image_had() -> None:
+    steps = [(line["step"], line["instruction"].split()[0]) for line in layers_view().data["lines"]]
+    assert steps == [(1, "FROM"), (2, "WORKDIR"), (3, "RUN"), (4, "COPY"), (5, "RUN"), (6, "CMD")]
+
+
 def test_a_layers_picture_is_the_same_after_another_run_of_the_lesson() -> None:
     first, second = layers_view().data, layers_view().data
     second["image"]["id"] = "sha256:" + "f" * 64

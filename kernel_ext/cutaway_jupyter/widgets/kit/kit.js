@@ -97,6 +97,21 @@ function rove(event, nodes, keys = { ArrowDown: 1, ArrowUp: -1 }) {
   return true;
 }
 
+/** Makes an old node look like a fresh one and keeps it, so that focus, selection and scroll stay. Another data-key is another thing. */
+function patch(old, fresh) {
+  const key = (node) => node.getAttribute?.('data-key');
+  if (old.nodeName !== fresh.nodeName || key(old) !== key(fresh)) { old.replaceWith(fresh); return; }
+  if (old.nodeType === Node.TEXT_NODE) {
+    if (old.data !== fresh.data) old.data = fresh.data;
+    return;
+  }
+  for (const { name } of [...old.attributes]) if (!fresh.hasAttribute(name)) old.removeAttribute(name);
+  for (const { name, value } of fresh.attributes) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+  const [before, after] = [[...old.childNodes], [...fresh.childNodes]];
+  after.forEach((node, i) => (i < before.length ? patch(before[i], node) : old.append(node)));
+  before.slice(after.length).forEach((node) => node.remove());
+}
+
 const LEASE_RENEWAL = 20_000; // the kernel samples for a minute after it was last asked to
 const STALE_AFTER = 3_500; // three samples and a little
 
@@ -113,14 +128,19 @@ function mount({ model, el: host, table, draw }) {
   let gone = false;
   host.setAttribute('data-lm-suppress-shortcuts', 'true');
 
+  const parts = { head: el('div.cw-title'), body: el('div.cw-body'), foot: el('footer.cw-foot') };
+  const section = el('section.cw', null, el('header.cw-head', null, parts.head, live), parts.body, parts.foot);
+  host.replaceChildren(section);
+
   const words = (key, values) => translator(table, model.get('language'))(key, values);
   const redraw = () => {
     const key = host.contains(document.activeElement) ? document.activeElement.getAttribute('data-key') : null;
     const { title, chips, body, foot } = draw(words);
-    host.replaceChildren(el('section.cw', { 'aria-label': title },
-      el('header.cw-head', null, el('h3', null, title), chips, el('span.cw-sp'), live),
-      el('div.cw-body', null, body), el('footer.cw-foot', null, foot)));
-    if (key) [...host.querySelectorAll('[data-key]')].find((node) => node.getAttribute('data-key') === key)?.focus();
+    section.setAttribute('aria-label', title);
+    patch(parts.head, el('div.cw-title', null, el('h3', null, title), chips));
+    patch(parts.body, el('div.cw-body', null, body));
+    patch(parts.foot, el('footer.cw-foot', null, foot));
+    if (key && !host.contains(document.activeElement)) [...host.querySelectorAll('[data-key]')].find((node) => node.getAttribute('data-key') === key)?.focus();
     mark();
   };
   const mark = () => {

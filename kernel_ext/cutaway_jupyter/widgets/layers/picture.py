@@ -20,9 +20,9 @@ def describe(data: Json, language: str = "en") -> str:
     """`Image lab/first: 2.0 MB in 2 layers, lowest first: FROM busybox, RUN …. Container web has …`."""
     words = Words("layers", language)
     slabs = [line for line in data["lines"] if line["layer"]]
-    own = sum(line["layer"]["size"] for line in slabs if not line["layer"].get("from"))
-    base = [line["layer"] for line in slabs if line["layer"].get("from")]
-    total = size(own) if not base else f"{size(own)} + {base[-1]['from']}"
+    own = sum(line["layer"]["size"] for line in slabs if not line["from"])
+    base = [line["from"] for line in slabs if line["from"]]
+    total = size(own) if not base else f"{size(own)} + {base[-1]}"
     text = words(
         "sentence image",
         image=data["image"]["name"],
@@ -40,12 +40,12 @@ def describe(data: Json, language: str = "en") -> str:
 def draw(data: Json, language: str = "en") -> str:
     """The stack: settings as thin lines, layers as slabs, the writable layer on top, the host below."""
     words, paper = Words("layers", language), Paper(language)
-    slabs = [line["layer"] for line in data["lines"] if line["layer"]]
-    scale = BAR / max([1, *(_rounded(layer) for layer in slabs)])
+    slabs = [line for line in data["lines"] if line["layer"]]
+    scale = BAR / max([1, *map(_rounded, slabs)])
     paper.text(16, 28, words("title"), "h")
     paper.text(90, 28, data["image"]["name"])
     paper.text(804, 28, words("picture"), "m e")
-    for key, x in (("line", 30), ("instruction", 62), ("size", 340), ("from", 690)):
+    for key, x in (("step", 30), ("instruction", 62), ("size", 340), ("from", 690)):
         paper.text(x, 54, words(key), "m")
     paper.text(674, 54, words("counts"), "m e")
     y = TOP
@@ -62,7 +62,7 @@ def draw(data: Json, language: str = "en") -> str:
     paper.box(16, y, 788, 2, picture.HOST)
     paper.box(16, y + 2, 788, 6, "url(#ground)")
     y += 20
-    if any(layer["hidden"] for layer in slabs):
+    if any(line["layer"]["hidden"] for line in slabs):
         paper.box(16, y, 20, 10, picture.IMAGE)
         paper.box(16, y, 20, 10, "url(#hidden)")
         paper.text(44, y + 9, words("legend"), "m")
@@ -74,13 +74,13 @@ def _slab(paper: Paper, words: Words, line: Json, y: int, scale: float) -> None:
     layer = line["layer"]
     paper.box(16.5, y, 787, ROW, picture.IMAGE_TINT, picture.IMAGE)
     paper.box(16, y, 5, ROW, picture.IMAGE)
-    paper.text(30, y + 22, str(line["number"]), "m")
+    paper.text(30, y + 22, str(line["step"]), "m")
     paper.text(62, y + 22, clip(line["instruction"], COLUMNS), "c")
-    _bar(paper, y, _rounded(layer) * scale, layer["hidden"] * scale)
-    paper.text(526, y + 22, size(_rounded(layer)), "e")
-    if not layer.get("from"):
+    _bar(paper, y, _rounded(line) * scale, layer["hidden"] * scale)
+    paper.text(526, y + 22, size(_rounded(line)), "e")
+    if not line["from"]:
         _counts(paper, layer, y)
-    paper.text(690, y + 22, clip(layer.get("from") or words("this image"), 16))
+    paper.text(690, y + 22, clip(line["from"] or words("this image"), 16))
 
 
 def _bar(paper: Paper, y: int, filled: float, hidden: float) -> None:
@@ -93,7 +93,7 @@ def _bar(paper: Paper, y: int, filled: float, hidden: float) -> None:
 
 def _setting(paper: Paper, words: Words, line: Json, y: int) -> None:
     paper.box(16.5, y, 787, META, "#fff", "#d0d0d0", stroke_dasharray="3 3")
-    paper.text(30, y + 15, str(line["number"]), "m")
+    paper.text(30, y + 15, str(line["step"]), "m")
     paper.text(62, y + 15, clip(line["instruction"], COLUMNS), "c m")
     paper.text(340, y + 15, words("settings"), "m")
 
@@ -113,7 +113,7 @@ def _counts(paper: Paper, counts: Json, y: int) -> None:
             paper.text(x, y + 22, f"{sign}{counts[key]:,}", "c e" if counts[key] else "c e m")
 
 
-def _rounded(layer: Json) -> int:
+def _rounded(line: Json) -> int:
     """Bytes of our own layers as they are; of another image's to the megabyte."""
-    exact: int = layer["size"]
-    return max(1, round(exact / 1e6)) * 1_000_000 if layer.get("from") and exact >= 500_000 else exact
+    exact: int = line["layer"]["size"]
+    return max(1, round(exact / 1e6)) * 1_000_000 if line["from"] and exact >= 500_000 else exact

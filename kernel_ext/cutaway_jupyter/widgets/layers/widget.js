@@ -71,11 +71,11 @@ function render({ model, el: host }) {
     'data-key': `layer ${layer}`, onclick: () => choose(layer),
   }, el('div.ly-row', null, ...row));
   const slab = (words, line) => item('ly-slab', line.layer.number,
-    words('row', { ...line.layer, line: String(line.number), instruction: line.instruction, size: size(line.layer.size) }),
-    muted(String(line.number)), code(line.instruction), measure(line.layer, 'var(--cw-image)'), counts(line.layer),
-    el('span.ly-from', null, line.layer.from || words('this image')));
+    words('row', { ...line.layer, step: String(line.step), instruction: line.instruction, size: size(line.layer.size) }),
+    muted(String(line.step)), code(line.instruction), measure(line.layer, 'var(--cw-image)'), counts(line.layer),
+    el('span.ly-from', null, line.from || words('this image')));
   const setting = (words, line) => el('div.ly-meta', { role: 'none' }, el('div.ly-row', null,
-    muted(String(line.number)), code(line.instruction), el('span.ly-note', null, words('settings'))));
+    muted(String(line.step)), code(line.instruction), el('span.ly-note', null, words('settings'))));
   const writable = (words) => {
     const { name } = data().container;
     return item('ly-write', 'writable', words('row writable', { name, ...data().writable, size: size(data().writable.size) }),
@@ -83,7 +83,7 @@ function render({ model, el: host }) {
       measure(data().writable, 'var(--cw-container)'), counts(data().writable), el('span.ly-from.m', null, words('not in the image')));
   };
   const stack = (words) => el('div.ly-stack', { role: 'tree', 'aria-label': words('layers, top first'), onkeydown: walk },
-    el('div.ly-row.ly-cols', { role: 'none' }, el('span', null, words('line')), el('span', null, words('instruction')),
+    el('div.ly-row.ly-cols', { role: 'none' }, el('span', null, words('step')), el('span', null, words('instruction')),
       el('span', null, words('size')), el('span.num', null, words('counts')), el('span', null, words('from'))),
     data().writable && writable(words),
     [...lines()].reverse().map((line) => (line.layer ? slab(words, line) : setting(words, line))),
@@ -95,11 +95,12 @@ function render({ model, el: host }) {
   };
 
   const lineOf = (number) => layers().find((line) => line.layer.number === number);
+  const stepOf = (number) => String(lineOf(number)?.step ?? number);
   const files = (words) => {
     const root = listings.get(`${chosen} /`);
     const layer = chosen === 'writable' ? data().writable : lineOf(chosen).layer;
     const total = layer.added + layer.changed + layer.deleted;
-    const title = chosen === 'writable' ? words('files writable', { name: data().container.name }) : words('files', { line: String(lineOf(chosen).number) });
+    const title = chosen === 'writable' ? words('files writable', { name: data().container.name }) : words('files', { step: String(lineOf(chosen).step) });
     const tree = el('div.tr-tree', { role: 'tree', 'aria-label': title, onkeydown: step }, rows(words, '/', 0));
     tree.querySelector('[role=treeitem]')?.setAttribute('tabindex', '0');
     let body = tree;
@@ -117,7 +118,7 @@ function render({ model, el: host }) {
       const folded = entry.kind === 'directory' && entry.mark !== 'D' && entry.count > 0;
       const isOpen = open.has(path);
       const row = el('div.tr-row', { role: 'treeitem', tabindex: -1, 'data-key': `file ${path}`, 'data-mark': entry.mark, 'aria-level': depth + 1,
-        'aria-expanded': folded ? String(isOpen) : null, title: path, onclick: () => folded && toggle(path) },
+        'aria-expanded': folded ? String(isOpen) : null, title: path, onclick: (event) => event.currentTarget.hasAttribute('aria-expanded') && toggle(path) },
       entry.mark ? el(`span.cw-mark.${entry.mark}`, null, entry.mark) : el('span'),
       el('span.tr-name', { style: `padding-left:${depth * 16}px` }, folded && icon(isOpen ? 'down' : 'right'),
         el(entry.mark === 'D' ? 'span.code.gone' : 'span.code', null, entry.name + (entry.kind === 'directory' ? '/' : ''))),
@@ -129,8 +130,8 @@ function render({ model, el: host }) {
   };
   const hint = (words, entry, folded) => {
     if (entry.mark === 'D') return words('whiteout');
-    if (entry.hidden_by) return [bar(20, 12, 20, 20, 'var(--cw-image)'), entry.hidden_by === 'writable' ? words('hidden by writable') : words('hidden by', { line: String(entry.hidden_by) })];
-    if (entry.hides_in) return words('hides', { size: size(entry.hides), line: String(entry.hides_in) });
+    if (entry.hidden_by) return [bar(20, 12, 20, 20, 'var(--cw-image)'), words('hidden by', { step: stepOf(entry.hidden_by) })];
+    if (entry.hides_in) return words('hides', { size: size(entry.hides), step: stepOf(entry.hides_in) });
     return folded ? words('count', { n: entry.count }) : '';
   };
   const toggle = (path) => {
@@ -157,8 +158,8 @@ function render({ model, el: host }) {
     let pairs;
     if (chosen === 'writable') pairs = [['state', data().container.state], ['on disk', data().writable.directory]];
     else {
-      const { layer, created } = lineOf(chosen);
-      pairs = [['made', (created || '').slice(0, 19).replace('T', ' ')], ['comes from', layer.from || words('this image')],
+      const { layer, created, from } = lineOf(chosen);
+      pairs = [['made', (created || '').slice(0, 19).replace('T', ' ')], ['comes from', from || words('this image')],
         ['diff id', layer.diff_id.slice(0, 19) + '…'], ['on disk', layer.directory], ['hidden', hidden(layer)]];
     }
     return el('div.cw-panel', null, el('h4', null, words('facts')),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 
 from cutaway.errors import CutawayError
@@ -23,16 +24,17 @@ class LayersView(View):
         super().__init__(source, language=language)
 
     def read(self) -> Json:
-        """The answer of `/cutaway/…/layers`, each line with its number and its instruction as a Dockerfile
-        has it.
-        """
+        """The answer of `/cutaway/…/layers`, each line with its step, worded as in a Dockerfile."""
         data = self._source.layers(self.name)
-        base = next((line for line in data["lines"] if line["layer"]), None)
-        for number, line in enumerate(data["lines"], start=1):
-            line["number"] = number
+        # What FROM brought is step 1, all of it; the settings that came along say nothing about this image.
+        based = any(line["from"] for line in data["lines"])
+        data["lines"] = [line for line in data["lines"] if line["layer"] or not line["from"]]
+        own = itertools.count(2 if based else 1)
+        for line in data["lines"]:
+            line["step"] = 1 if line["from"] else next(own)
             line["instruction"] = instruction(line["created_by"])
-        if base and base["layer"].get("from"):
-            base["instruction"] = f"FROM {base['layer']['from']}"
+        if based:
+            data["lines"][0]["instruction"] = f"FROM {data['lines'][0]['from']}"
         return data
 
     def answer(self, content: Json) -> Json | None:
