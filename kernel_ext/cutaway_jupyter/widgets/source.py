@@ -77,7 +77,7 @@ class Source:
             return None
 
     def _image_layers(self, name: str) -> Json:
-        image = self.get(f"/images/{quote(name, safe=':')}/json")
+        image = self.get(f"/images/{quote(name, safe='/:@')}/json")
         told = self._told(f"/cutaway/images/{quote(image['Id'], safe=':')}/layers?name={quote(name)}")
         return told or self._history(image, name)
 

@@ -25,6 +25,9 @@ CONTAINER = {
 }
 
 
+CHANGES = [{"Kind": 0, "Path": "/etc"}, {"Kind": 1, "Path": "/note"}]
+
+
 class OtherEngine:
     """Docker's own routes and no others, with the answers of an engine that is not ours."""
 
