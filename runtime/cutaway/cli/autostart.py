@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import http.client
+import json
 import os
 import select
 import signal
@@ -20,6 +21,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from cutaway.cli.failures import CommandError
 from cutaway.errors import EngineUnavailableError
@@ -121,6 +123,18 @@ def answers(path: Path) -> bool:
         return connection.getresponse().status == http.client.OK
     except (OSError, http.client.HTTPException):
         return False
+    finally:
+        connection.close()
+
+
+def ask(path: Path, question: str) -> Any:
+    """The JSON of a GET. Raises CommandError when the engine does not answer with it."""
+    connection = UnixConnection(path, timeout=10)
+    try:
+        connection.request("GET", question)
+        return json.load(connection.getresponse())
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise CommandError(f"the engine on {path} does not answer") from error
     finally:
         connection.close()
 

@@ -1,0 +1,56 @@
+"""`explain`: what a command would ask the kernel for. A plan is data: it is made and printed, and nothing runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from cutaway.cli.failures import CommandError
+from cutaway.cli.options import create_body
+from cutaway.cli.session import Session, pass_session
+from cutaway.cli.tree import command, root
+
+PHASES = {
+    "before": "before there is a process",
+    "clone": "the process",
+    "beside": "beside it, from outside",
+    "inside": "inside it",
+    "after": "when it has ended",
+}
+
+
+@command("explain", examples=["explain run --rm -m 64m busybox true"], program_follows=True)
+@click.option("--calls/--no-calls", default=True, help="The system calls under each sentence.")
+@click.argument("words", nargs=-1, required=True, type=click.UNPROCESSED, metavar="COMMAND...")
+@pass_session
+def explain(session: Session, *, words: tuple[str, ...], calls: bool) -> int:
+    """Print what `run` or `create` would ask the kernel for, and ask for nothing."""
+    name, *rest = words
+    if name not in ("run", "create"):
+        raise CommandError(f"explain has no plan for {name}", "explain run … prints the steps of a container")
+    parent = click.Context(root, info_name=session.program, obj=session)
+    explained = root.get_command(parent, name)
+    assert explained is not None  # noqa: S101 - both are in the tree
+    with explained.make_context(name, list(rest), parent=parent) as context:
+        options = dict(context.params)
+    image, program = options.pop("image"), options.pop("words")
+    body = create_body(image, program, options, attached=not options.get("detach"))
+    plan = session.api.json("POST", "/cutaway/plan", body, name=options["name"])
+    for line in plan_lines(plan["steps"], calls=calls):
+        session.streams.out(line)
+    return 0
+
+
+def plan_lines(steps: list[dict[str, Any]], *, calls: bool) -> list[str]:
+    """Numbered sentences under the names of their phases, each with its system calls."""
+    lines: list[str] = []
+    phase = ""
+    for number, step in enumerate(steps, 1):
+        if step["phase"] != phase:
+            phase = step["phase"]
+            lines += ([""] if lines else []) + [PHASES.get(phase, phase)]
+        lines.append(f"{number:>4}  {step['text']}")
+        if calls:
+            lines += [f"        {call}" for call in step["calls"]]
+    return lines
