@@ -259,6 +259,7 @@ class Keeper:
 
     def _start_failed(self, process: Process, reason: str) -> None:
         process.stdio.finish()
+        process.stdio.let_go()
         for attachment in self._early.pop(process.key, ()):
             if process.is_exec:  # its request was answered long ago: only the stream can still tell
                 attachment.send("stderr", f"{reason}\r\n".encode())
@@ -332,6 +333,7 @@ class Keeper:
         process.launch.undo()
         about = process.about() | {"code": code, "oom": oom, "time": finished}
         self._tell(event="exit", **about)
+        process.stdio.let_go()
         self._reactor.later(0.2, self._end_when_idle)
 
 

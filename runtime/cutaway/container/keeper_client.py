@@ -136,12 +136,17 @@ class KeeperClient:
         asyncio.get_running_loop().add_reader(ready_in, lambda: _wake(said))
         try:
             await asyncio.wait_for(said, START_SECONDS)
-            return bool(os.read(ready_in, 1))
+            if os.read(ready_in, 1):
+                return True
         except TimeoutError:
-            return False
+            pass
         finally:
             asyncio.get_running_loop().remove_reader(ready_in)
             os.close(ready_in)
+        self._child.kill()  # it ends already, or never will
+        self._child.wait()
+        self._child = None
+        return False
 
     async def _send(self, packet: Answer, fds: Sequence[int]) -> None:
         async with self._sending:  # packets keep their order even when one has to wait for room

@@ -15,7 +15,7 @@ import asyncio
 import contextlib
 import signal
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 from cutaway.container import attaching, checks, folders, listing, logs, records, volumes
@@ -413,7 +413,7 @@ class Containers:
 
     async def logs(
         self, name: str, wanted: logs.Wanted, *, follow: bool = False
-    ) -> AsyncIterator[tuple[str, bytes]]:
+    ) -> AsyncGenerator[tuple[str, bytes], None]:
         """(stream, bytes) from the log; with `follow` until the container ends. Nothing when it is not logged."""
         kept = self.shelf.find(name)
         path = self.settings.container(kept.record.id) / "json.log"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -45,7 +45,9 @@ class Wanted:
 _decoder = msgspec.json.Decoder(Line)
 
 
-async def read(path: Path, wanted: Wanted, size: int | None = None) -> AsyncIterator[tuple[str, bytes]]:
+async def read(
+    path: Path, wanted: Wanted, size: int | None = None
+) -> AsyncGenerator[tuple[str, bytes], None]:
     """(stream, bytes) of what is in the file now, in batches: neighbours of one stream are joined.
 
     `size` is where to stop, in bytes from the beginning; it must lie between two lines.
@@ -64,7 +66,7 @@ async def read(path: Path, wanted: Wanted, size: int | None = None) -> AsyncIter
 
 async def follow(
     path: Path, wanted: Wanted, *, running: Callable[[], bool], ended: Callable[[], Awaitable[object]]
-) -> AsyncIterator[tuple[str, bytes]]:
+) -> AsyncGenerator[tuple[str, bytes], None]:
     """The same, and then what is added until the container ends. `ended` returns at its next end."""
     try:
         file = path.open("rb")

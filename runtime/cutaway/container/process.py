@@ -1,8 +1,8 @@
 """A process that the keeper has started and will see end: a container's first one, or an exec's.
 
-When it ends three things must happen in this order: its last output reaches the log, its exit code reaches the disk,
-and only then the engine hears of it. So whoever waits finds everything, and an engine that was away at that moment
-finds the code in `exit.json`.
+When it ends four things must happen in this order: its last output reaches the log, its exit code reaches the disk,
+the engine hears of it, and only then its clients' streams are closed. So whoever waits finds everything, a client that
+asks for the exit code at the end of its stream gets it, and an engine that was away finds the code in `exit.json`.
 """
 
 from __future__ import annotations

@@ -131,7 +131,7 @@ class Stdio:
         return self._log.size if self._log else 0
 
     def finish(self) -> None:
-        """The process has ended: take what it left in its pipes, close everything, let the clients go."""
+        """The process has ended: take what it left in its pipes, and close them and the log."""
         for fd in tuple(self._outputs):
             self._drain(fd)
             self._close_output(fd)
@@ -139,6 +139,9 @@ class Stdio:
             self._input.close()
         if self._log:
             self._log.close()
+
+    def let_go(self) -> None:
+        """Send the clients their end. Only now, because a client then asks the engine for the exit code at once."""
         attachments, self._attachments = self._attachments, []
         for attachment in attachments:
             attachment.finish()
