@@ -218,8 +218,8 @@ class Keeper:
             if process.trace_path:
                 write_trace(process.trace_path, launch)
             if launch.failure:
+                answer(error=launch.failure)  # before the streams end: see `process`
                 self._start_failed(process, launch.failure["message"])
-                answer(error=launch.failure)
                 return
             self._started(process)
             answer(ok=True, pid=process.pid, start_time=process.start_time, started=process.started_ns)
