@@ -228,9 +228,11 @@ def _mounts(root: Path) -> list[str]:
 
 
 def _interfaces(instance: str) -> list[str]:
-    bridge = Path("/sys/class/net") / instance
-    ports = bridge / "brif"
-    return [entry.name for entry in ports.iterdir()] + [instance] if bridge.exists() else []
+    ports = Path("/sys/class/net") / instance / "brif"
+    try:
+        return [*(entry.name for entry in ports.iterdir()), instance]
+    except FileNotFoundError:
+        return []
 
 
 def _tables(instance: str) -> list[str]:

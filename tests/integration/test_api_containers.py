@@ -24,6 +24,17 @@ def client(engine: EngineProcess) -> Iterator[Any]:
     engine.remove_containers()
 
 
+@contextlib.contextmanager
+def conversation(raw: Any) -> Iterator[Any]:
+    """docker-py hands out the file of a socket, and closes neither of them by itself."""
+    try:
+        yield raw
+    finally:
+        connection = raw._sock
+        raw._response.close()
+        connection.close()
+
+
 def test_hello_world_needs_nothing_but_the_engine(engine: EngineProcess, client: Any) -> None:
     engine.request("POST", "/cutaway/images/bootstrap?name=hello-world")
     output = client.containers.run("hello-world", remove=True)
@@ -131,13 +142,14 @@ def test_listing_shows_running_ones_and_with_all_the_others(client: Any) -> None
 def test_logs_are_followed_to_the_end(client: Any) -> None:
     script = "for n in 1 2 3; do echo $n; done; read x; echo end"
     container = client.containers.create("busybox", ["sh", "-c", script], stdin_open=True)
-    typing = container.attach_socket(params={"stdin": 1, "stream": 1})
-    container.start()
-    lines = container.logs(stream=True, follow=True)
-    assert b"".join(next(lines) for _ in range(3)) == b"1\n2\n3\n"
-    typing._sock.sendall(b"go on\n")
-    assert list(lines) == [b"end\n"]
-    typing.close()
+    with conversation(container.attach_socket(params={"stdin": 1, "stream": 1})) as talk:
+        container.start()
+        lines = container.logs(stream=True, follow=True)
+        seen = b""
+        while seen != b"1\n2\n3\n":
+            seen += next(lines)
+        talk._sock.sendall(b"go on\n")
+        assert list(lines) == [b"end\n"]
 
 
 def test_logs_tail_since_and_timestamps(client: Any) -> None:
@@ -163,7 +175,7 @@ def test_a_follower_that_leaves_frees_everything(engine: EngineProcess, client: 
 
 def test_input_goes_in_and_its_end_too(client: Any) -> None:
     container = client.containers.create("busybox", ["cat"], stdin_open=True, tty=False)
-    with contextlib.closing(
+    with conversation(
         container.attach_socket(params=dict.fromkeys(("stdin", "stdout", "stream"), 1))
     ) as talk:
         container.start()
@@ -181,7 +193,7 @@ def test_a_terminal_gets_its_size(client: Any) -> None:
     container = client.containers.create(
         "busybox", ["sh", "-c", "read x; stty size"], tty=True, stdin_open=True
     )
-    with contextlib.closing(
+    with conversation(
         container.attach_socket(params=dict.fromkeys(("stdin", "stdout", "stream"), 1))
     ) as talk:
         container.start()
@@ -215,7 +227,7 @@ def test_exec_needs_a_running_container(client: Any) -> None:
 def test_exec_takes_input(client: Any) -> None:
     container = client.containers.run("busybox", ["sleep", "1000"], detach=True)
     made = client.api.exec_create(container.id, ["wc", "-c"], stdin=True)
-    with contextlib.closing(client.api.exec_start(made["Id"], socket=True)) as talk:
+    with conversation(client.api.exec_start(made["Id"], socket=True)) as talk:
         talk._sock.sendall(b"x" * 100_000)
         talk._sock.shutdown(socket.SHUT_WR)
         assert talk.read()[8:].strip() == b"100000"

@@ -137,7 +137,7 @@ def test_an_image_is_built_and_run(docker: Docker, tmp_path: Path) -> None:
 def test_a_failing_step_is_named_with_its_code(docker: Docker, tmp_path: Path) -> None:
     (tmp_path / "Dockerfile").write_text("FROM busybox\nRUN exit 3\n")
     done = docker("build", str(tmp_path))
-    assert done.returncode == 1
+    assert done.returncode == 3  # the step's own code
     assert "The command '/bin/sh -c exit 3' returned a non-zero code: 3" in done.stderr
 
 

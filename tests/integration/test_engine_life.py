@@ -88,7 +88,9 @@ def test_followers_are_let_go_when_the_engine_stops(own_engine: EngineProcess) -
     assert process is not None
     process.send_signal(signal.SIGTERM)
     assert process.wait(DEADLINE) == 0
+    own_engine.stop()
     assert list(follower) == []
+    follower.close()
     own_engine.start()
 
 

@@ -1,7 +1,7 @@
 """Getting an image by name without a registry: it is here, or it can be made here, or it cannot be had.
 
-Making one blocks for up to minutes, so it runs in a thread; what it reports comes back to the event loop as lines of
-the answer. A client that goes away stops it. Two requests for one image make it once.
+Making one blocks for up to minutes, so it runs in a thread; what it reports comes back to the event loop as
+lines of the answer. A client that goes away stops it. Two requests for one image make it once.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ async def get_image(engine: Engine, wanted: str, lines: JsonLines) -> None:
             {"status": f"{name} is here already; this engine has no registry to ask for a newer one"}
         )
         return
-    local = reference.path.removeprefix("library/")
-    if reference.domain in ("", "docker.io") and local in catalogue.NAMES:
+    local = reference.name
+    if local in catalogue.NAMES:
         await bootstrap_image(engine, local, lines)
         with contextlib.suppress(NotFoundError):
             engine.images.resolve(f"{local}:{reference.tag}")

@@ -1,8 +1,8 @@
 """Builds: a context as a tar in the body, a Dockerfile in it, and a stream of what happens.
 
-This is Docker's classic builder: the client packs the folder, the engine unpacks it, runs the instructions and tells
-each step as a line of JSON. The stock client uses it with `DOCKER_BUILDKIT=0`, docker-py always. A client that goes away
-ends the build: the handler is cancelled, and the builder undoes what was half made.
+This is Docker's classic builder: the client packs the folder, the engine unpacks it, runs the instructions
+and tells each step as a line of JSON. The stock client uses it with `DOCKER_BUILDKIT=0`, docker-py always. A
+client that goes away ends the build: the handler is cancelled, and the builder undoes what was half made.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _NUMBERS = {
 
 @routes.post("/build", streaming=True)
 async def build(call: Call) -> Answer:
-    """`POST /build`: `t`, `dockerfile`, `nocache`, `buildargs`, `labels`, `target`, `rm`, `q`, `networkmode`, limits.
+    """`POST /build`: `t`, `dockerfile`, `nocache`, `buildargs`, `labels`, `target`, `rm`, `q`, limits.
 
     What is wrong before the first step is told by status, later by the stream's last line.
     """

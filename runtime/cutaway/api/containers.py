@@ -118,7 +118,7 @@ async def remove(call: Call) -> Answer:
 async def wait(call: Call) -> Answer:
     """`POST /containers/{id}/wait`: `condition` is not-running, next-exit or removed.
 
-    The headers are sent as soon as the engine listens for the end: `docker run` starts the container only then.
+    The headers are sent as soon as it listens for the end: `docker run` starts the container then.
     """
     condition = call.text("condition") or "not-running"
     if condition not in ("not-running", "next-exit", "removed"):

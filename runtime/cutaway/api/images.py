@@ -1,19 +1,20 @@
 """Images: list, look at, name, remove, load, save, import.
 
-Pulling is Docker's `POST /images/create`. No registry is within reach of this engine yet; what it can make by itself
-(`hello-world`, and `busybox` and `debian` from the distribution's packages) it makes, and says so.
+Pulling is Docker's `POST /images/create`. No registry is within reach of this engine yet; what it can make
+by itself (`hello-world`, and `busybox` and `debian` from the distribution's packages) it makes, and says so.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 from cutaway.api.answers import JsonLines, json_answer, no_content
 from cutaway.api.bootstrapping import get_image
+from cutaway.api.importing import import_image
 from cutaway.api.routing import Answer, Call, Routes
 from cutaway.api.transfer import download, uploaded
-from cutaway.errors import CutawayError, NotFoundError
+from cutaway.errors import CutawayError
+from cutaway.layer import archive
 from cutaway.oci.reference import Reference
 
 routes = Routes()
@@ -68,7 +69,7 @@ async def remove(call: Call) -> Answer:
 
 @routes.post("/images/prune")
 async def prune(call: Call) -> Answer:
-    """`POST /images/prune`: removes the nameless; with the filter `dangling=false` all that no container uses."""
+    """`POST /images/prune`: removes the nameless; with `dangling=false` all that no container uses."""
     images = call.engine.images
     everything = "false" in call.filters().get("dangling", [])
     done: list[dict[str, str]] = []
@@ -87,8 +88,6 @@ async def load(call: Call) -> Answer:
     """`POST /images/load`: a tar of `docker save` or an OCI layout; says what was loaded."""
     engine, lines = call.engine, JsonLines(call.request)
     async with uploaded(call) as file:
-        from cutaway.layer import archive
-
         loaded = await asyncio.to_thread(archive.load, file, engine.images, engine.layers)
     for image in loaded:
         for name in image.names or (None,):
@@ -115,8 +114,6 @@ async def _save(call: Call, names: list[str]) -> Answer:
     images = call.engine.images
     for name in names:
         images.resolve(name)  # an unknown name is an error, not half a tar
-    from cutaway.layer import archive
-
     return await download(call, lambda file: archive.save(file, names, images), "application/x-tar")
 
 
@@ -124,7 +121,8 @@ async def _save(call: Call, names: list[str]) -> Answer:
 async def create(call: Call) -> Answer:
     """`POST /images/create`: `fromSrc=-` imports the tar in the body, `fromImage` gets an image by name."""
     if call.text("fromSrc"):
-        return await _import(call)
+        name = named(call.text("repo"), call.text("tag")) if call.text("repo") else ""
+        return await import_image(call, name)
     wanted = named(call.text("fromImage"), call.text("tag"))
     lines = JsonLines(call.request)
     try:
@@ -132,10 +130,6 @@ async def create(call: Call) -> Answer:
     except CutawayError as error:
         await lines.fail(error)
     return lines.response
-
-
-async def _import(call: Call) -> Answer:
-    raise NotImplementedError
 
 
 def named(repository: str, tag: str) -> str:

@@ -1,6 +1,7 @@
 """What Docker's API does not have: plans, base images without a registry, what the machine permits.
 
-A client finds out whether it talks to this kind of engine by asking for one of these paths: others answer 404.
+A client finds out whether it talks to this kind of engine by asking for one of these paths: others answer
+404.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ async def doctor(call: Call) -> Answer:
     """`GET /cutaway/doctor`: what this machine permits, found by trying."""
     from cutaway.linux import probe  # it makes a child for each question: not needed before somebody asks
 
-    findings = await asyncio.to_thread(probe.findings)
+    findings = await asyncio.to_thread(probe.probe)
     return json_answer([dataclasses.asdict(finding) for finding in findings])
 
 
@@ -64,7 +65,7 @@ async def bootstrap(call: Call) -> Answer:
 
 
 def told(plan: Plan) -> list[dict[str, Any]]:
-    """A plan as data: each step with its phase, its sentence, its fields and the system calls that it makes."""
+    """A plan as data: each step with its phase, its sentence, its fields and its system calls."""
     steps: list[dict[str, Any]] = []
     for phase, phase_steps in plan.phases():
         if phase == "beside":

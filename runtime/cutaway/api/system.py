@@ -22,6 +22,10 @@ from cutaway.events import Event
 
 routes = Routes()
 
+_EVENT_FILTERS = frozenset(
+    ("type", "event", "label", "container", "image", "network", "volume", "daemon", "scope")
+)
+
 
 def server_line() -> str:
     """What the `Server` header says."""
@@ -113,6 +117,9 @@ class EventFilter:
     """The `filters` of `GET /events`: every named filter has to match, by any of its values."""
 
     def __init__(self, filters: dict[str, list[str]]) -> None:
+        unknown = set(filters) - _EVENT_FILTERS
+        if unknown:
+            raise BadInputError(f"invalid filter '{min(unknown)}'")
         self._filters = filters
 
     def __call__(self, event: Event) -> bool:
@@ -136,7 +143,7 @@ class EventFilter:
                 return event.type == name and _is_actor(event, value)
             case "scope":
                 return value == "local"
-        raise BadInputError(f"invalid filter '{name}'")
+        return False
 
 
 def _is_actor(event: Event, value: str) -> bool:

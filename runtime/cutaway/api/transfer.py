@@ -1,9 +1,10 @@
 """Large bodies in and out, between the event loop and a thread that blocks.
 
-What unpacks or packs archives is plain blocking code that reads or writes a file. An upload goes to a temporary file
-first, because a tar reader wants to seek and because a client that goes away must not be found out half-way. A download
-is written by the thread straight into the connection: each `write` waits until the client has taken what came before,
-so memory stays small, and fails when the client is gone, which ends the thread.
+What unpacks or packs archives is plain blocking code that reads or writes a file. An upload goes to a
+temporary file first, because a tar reader wants to seek and because a client that goes away must not be
+found out half-way. A download is written by the thread straight into the connection: each `write` waits
+until the client has taken what came before, so memory stays small, and fails when the client is gone, which
+ends the thread.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ class _Outlet:
 
 
 async def download(call: Call, write: Callable[[IO[bytes]], object], content_type: str) -> Answer:
-    """Answer with what `write(file)` writes. Runs it in a thread; an error before the first byte is an answer."""
+    """Answer with what `write(file)` writes, in a thread. What may fail has to be checked before."""
     response = web.StreamResponse(headers={"Content-Type": content_type})
     await response.prepare(call.request)
     outlet = _Outlet(response, asyncio.get_running_loop())

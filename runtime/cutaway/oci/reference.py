@@ -23,6 +23,9 @@ _LABEL = r"(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])"
 _DOMAIN = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?\Z")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}\Z")
 _LONGEST_NAME = 255
+# Clients write short names out (`docker.io/library/busybox`) before they send them; here they are short.
+_IMPLIED_DOMAINS = ("docker.io", "index.docker.io")
+_OFFICIAL = "library/"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, order=True)
@@ -80,7 +83,7 @@ def _split_tag(text: str) -> tuple[str, str]:
 def _split_domain(name: str) -> tuple[str, str]:
     first, slash, rest = name.partition("/")
     if slash and ("." in first or ":" in first or first == "localhost" or first != first.lower()):
-        return first, rest
+        return ("", rest.removeprefix(_OFFICIAL)) if first in _IMPLIED_DOMAINS else (first, rest)
     return "", name
 
 
