@@ -9,6 +9,7 @@ Sources: OCI image-spec, image-layout.md; moby image/spec, "Combined Image JSON"
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import platform
 import posixpath
@@ -78,7 +79,13 @@ def load(source: BinaryIO, images: Images, layers: Layers) -> Sequence[Image]:
         except BaseException:
             images.discard(taken)
             raise
-        return [images.add(one.config, one.layers, one.names, manifest=one.manifest) for one in found]
+        return [_added(one, images) for one in found]
+
+
+def _added(one: _Found, images: Images) -> Image:
+    """The image with the names that the archive gave it, not those that it had here before."""
+    image = images.add(one.config, one.layers, one.names, manifest=one.manifest)
+    return dataclasses.replace(image, names=tuple(Reference.parse(name).familiar() for name in one.names))
 
 
 @contextmanager
