@@ -19,7 +19,8 @@ from typing import IO
 
 from cutaway.errors import CutawayError, NotFoundError
 
-GRACE = 15.0
+GRACE = 15.0  # seconds
+SYSTEM_PATH = "/usr/sbin:/sbin"  # where debootstrap is; not on everybody's PATH
 _POLL = 0.2  # seconds between looks at the cancel flag
 _PACKAGES = {"apt-get": "apt", "dpkg-deb": "dpkg", "apt-config": "apt"}
 
@@ -37,7 +38,7 @@ class CancelledError(CutawayError):
 
 def require(tool: str) -> str:
     """The tool's path. Raises NotFoundError whose hint names the package."""
-    path = shutil.which(tool, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+    path = shutil.which(tool, path=f"{os.environ.get('PATH', '')}:{SYSTEM_PATH}")
     if path is None:
         package = _PACKAGES.get(tool, tool)
         raise NotFoundError(f"{tool} is not installed", f"install it with: apt-get install {package}")

@@ -29,7 +29,7 @@ from cutaway.layer.streams import Readable, Writable
 from cutaway.oci import image as oci
 from cutaway.oci.digest import Digest
 from cutaway.oci.image import Descriptor, History, ImageConfig, Index, Layer
-from cutaway.oci.reference import Reference
+from cutaway.oci.reference import Reference, is_id
 from cutaway.store import describe
 from cutaway.store.content import LAYOUT
 from cutaway.store.images import Image, Images
@@ -292,13 +292,11 @@ def _chosen(names: Sequence[str], images: Images) -> list[tuple[Image, list[str]
 
 def _meant(text: str, images: Images) -> list[tuple[str, str]]:
     """Image ids with the tags that are wanted of them."""
-    if not text.startswith("sha256:"):
+    if not is_id(text):
         bare = Reference.parse(text, default_tag="")
         every = images.database.image_names()
         if not bare.tag and not bare.digest:
-            found = [
-                (image, name) for name, image in every.items() if Reference.parse(name).name == bare.name
-            ]
+            tags = [name for name in every if Reference.parse(name).name == bare.name]
             if tags:
                 return [(every[name], name) for name in tags]
         elif bare.familiar() in every:

@@ -73,6 +73,11 @@ class Reference:
         return self.familiar()
 
 
+def is_id(text: str) -> bool:
+    """Whether it can only be an id: `sha256:…`, or 64 hex digits, which the grammar forbids as a name."""
+    return text.startswith("sha256:") or re.fullmatch(r"[0-9a-f]{64}", text) is not None
+
+
 def _split_tag(text: str) -> tuple[str, str]:
     """A colon after the last slash starts the tag; one before it belongs to the domain's port."""
     head, slash, last = text.rpartition("/")

@@ -27,7 +27,7 @@ from cutaway.errors import BadInputError, CutawayError, NotFoundError
 from cutaway.oci import image as oci
 from cutaway.oci.digest import Digest
 from cutaway.oci.image import Descriptor, ImageConfig, Index, Layer, Manifest
-from cutaway.oci.reference import Reference
+from cutaway.oci.reference import Reference, is_id
 from cutaway.store import describe, removal
 from cutaway.store.content import ContentStore
 from cutaway.store.database import Database, ImageRow
@@ -185,9 +185,9 @@ class Images:
         Raises NotFoundError with Docker's text, BadInputError for what is neither and for an ambiguous
         beginning.
         """
-        found = self._by_id(text) if text.startswith("sha256:") else self._by_name(text) or self._by_id(text)
+        found = self._by_id(text) if is_id(text) else self._by_name(text) or self._by_id(text)
         if found is None:
-            raise _no_image(text if text.startswith("sha256:") else Reference.parse(text).familiar())
+            raise _no_image(text if is_id(text) else Reference.parse(text).familiar())
         return self.get(found)
 
     def list(self, *, all: bool = False, filters: Mapping[str, Sequence[str]] | None = None) -> list[Image]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cutaway.errors import ConflictError
-from cutaway.oci.reference import Reference
+from cutaway.oci.reference import Reference, is_id
 
 if TYPE_CHECKING:
     from cutaway.store.images import Image, Images
@@ -36,7 +36,7 @@ def remove(images: Images, text: str, *, force: bool, prune: bool) -> list[dict[
 
 
 def _name_of(text: str) -> str:
-    return text if text.startswith("sha256:") else Reference.parse(text).familiar()
+    return text if is_id(text) else Reference.parse(text).familiar()
 
 
 def _check_last_name(images: Images, image: Image, text: str, *, force: bool) -> None:
