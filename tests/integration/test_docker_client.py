@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from harness import DEADLINE, EngineProcess
+from harness import DEADLINE, EngineProcess, until
 
 pytestmark = pytest.mark.root
 
@@ -202,3 +202,21 @@ def read_until(terminal: int, wanted: bytes | None) -> bytes:
             break
         data += chunk
     return data
+
+
+def test_a_build_whose_client_leaves_is_ended(
+    engine: EngineProcess, docker_command: str, docker: Docker, tmp_path: Path
+) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM busybox\nRUN echo begun; sleep 1000\n")
+    process = subprocess.Popen(
+        [docker_command, "build", str(tmp_path)],
+        env=engine.env | {"DOCKER_BUILDKIT": "0"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    with process:
+        assert process.stdout is not None
+        assert any(line == b"begun\n" for line in process.stdout)
+        process.kill()
+    assert until(lambda: list(engine.settings.containers.iterdir()) == [])
+    assert until(lambda: list(engine.settings.tmp.iterdir()) == [])
