@@ -94,3 +94,11 @@ def test_an_unknown_name_is_an_error_at_once() -> None:
 def test_a_view_that_there_is_not_is_refused(name: str, arguments: list[str], message: str) -> None:
     with pytest.raises(Exception, match=message):
         open_view(name, arguments)
+
+
+def test_the_functions_that_open_views_stay_functions_when_the_views_are_imported() -> None:
+    import cutaway_jupyter.widgets.layers.widget
+    import cutaway_jupyter.widgets.namespaces.widget
+
+    assert callable(cutaway_jupyter.layers)
+    assert callable(cutaway_jupyter.namespaces)
