@@ -281,7 +281,7 @@ def _import(
         reader = zstandard.ZstdDecompressor().stream_reader(packed, read_size=CHUNK)
         layer = layers.import_tar(reader, progress=watch)
         release = recipe.release
-        step = f"RUN mmdebstrap --variant=minbase {release.codename} /"
+        step = f"ADD the packages of {release.id} {release.codename}, variant minbase /"
         config = ImageConfig(
             architecture=ARCHITECTURES.get(recipe.machine, recipe.machine),
             created=created,

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import fnmatch
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -31,6 +30,7 @@ from cutaway.oci.reference import Reference, is_id
 from cutaway.store import describe, removal
 from cutaway.store.content import ContentStore
 from cutaway.store.database import Database, ImageRow
+from cutaway.store.filters import passes
 
 
 class LayerStore(Protocol):
@@ -200,7 +200,7 @@ class Images:
         images = [self._image(row, names) for row in rows]
         shown = [image for image in images if all or image.names or image.id not in parents]
         shown.sort(key=lambda image: image.created, reverse=True)
-        return [image for image in shown if self._passes(image, filters or {})]
+        return [image for image in shown if passes(image, filters or {}, self.resolve)]
 
     def children(self, image_id: str) -> Sequence[str]:
         """Ids of the images that were built from this one."""
@@ -322,26 +322,6 @@ class Images:
             yield self._image(row, names)
             row = self.database.get_image(row.parent) if row.parent else None
 
-    def _passes(self, image: Image, filters: Mapping[str, Sequence[str]]) -> bool:
-        tests = {
-            "dangling": lambda value: image.dangling == (value.lower() in ("1", "true")),
-            "label": lambda value: describe.has_label(image, value),
-            "reference": lambda value: any(_matches(name, value) for name in image.names),
-            "before": lambda value: image.created < self.resolve(value).created,
-            "since": lambda value: image.created > self.resolve(value).created,
-        }
-        unknown = set(filters) - set(tests)
-        if unknown:
-            raise BadInputError(
-                f"invalid filter '{min(unknown)}'", f"filters are: {', '.join(sorted(tests))}"
-            )
-        every = {"label", "before", "since"}
-        return all(
-            (all if key in every else any)(tests[key](value) for value in values)
-            for key, values in filters.items()
-            if values
-        )
-
     def _put_name(self, image_id: str, name: str) -> None:
         reference = Reference.parse(name)
         if reference.digest:
@@ -398,10 +378,6 @@ def _manifest(image_id: Digest, size: int, layers: Sequence[Layer]) -> bytes:
     config = Descriptor(oci.CONFIG, str(image_id), size)
     manifest = Manifest(2, config, [layer.descriptor for layer in layers], oci.MANIFEST)
     return msgspec.json.encode(manifest)
-
-
-def _matches(name: str, pattern: str) -> bool:
-    return fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(Reference.parse(name).name, pattern)
 
 
 def _no_image(text: str) -> NotFoundError:
