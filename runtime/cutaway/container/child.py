@@ -1,9 +1,11 @@
-"""What the new process does between `clone` and `execve`: it runs the steps of its plan and tells how it goes.
+"""What the new process does between `clone` and `execve`: it runs the steps of its plan and tells how it
+goes.
 
 The child is a copy of the keeper, so it first lets go of everything that is not its own: descriptors of other
-containers, signal handlers, the session. Then come the steps, one after the other. After each the child writes one
-line to the report pipe: the step's number, when it began, how long it took (both in microseconds). If one fails it
-writes what failed and ends. The pipe is closed on exec: its end without a failure means that the program is running.
+containers, signal handlers, the session. Then come the steps, one after the other. After each the child
+writes one line to the report pipe: the step's number, when it began, how long it took (both in microseconds).
+If one fails it writes what failed and ends. The pipe is closed on exec: its end without a failure means that
+the program is running.
 """
 
 from __future__ import annotations
@@ -29,20 +31,27 @@ def become(
     report: int,
     begun: float,
 ) -> NoReturn:
-    """Run `steps`, the last of which is Exec. `begun` is the start's beginning on the monotonic clock, in seconds."""
+    """Run `steps`, the last of which is Exec.
+
+    `begun` is the start's beginning on the monotonic clock, in seconds.
+    """
     number = 0
     step: Step | None = None
+    lines: list[bytes] = []
     try:
         _let_go(stdio, {report, *fds.values()})
         context = Context(kernel, pid=os.getpid(), fds=fds)
         for number, step in enumerate(steps):
+            if number == len(steps) - 1:
+                os.write(report, b"".join(lines))
+                lines.clear()
             started = time.monotonic()
             step.execute(context)
             took = time.monotonic() - started
-            os.write(report, b"%d %d %d\n" % (number, (started - begun) * 1e6, took * 1e6))
+            lines.append(b"%d %d %d\n" % (number, (started - begun) * 1e6, took * 1e6))
     except BaseException as error:
         failure = json.dumps({"number": number, **error_to_json(error, step)})
-        os.write(report, failure.encode() + b"\n")
+        os.write(report, b"".join(lines) + failure.encode() + b"\n")
     finally:
         os._exit(125)
 
