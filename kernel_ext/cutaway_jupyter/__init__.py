@@ -33,7 +33,12 @@ def unload_ipython_extension(ipython: InteractiveShell) -> None:
     from cutaway_jupyter.magics.completer import match_container
 
     magics = ipython.magics_manager
-    for kind, name in (("line", "container"), ("cell", "container"), ("line", "dockerfile"), ("cell", "dockerfile")):
+    for kind, name in (
+        ("line", "container"),
+        ("cell", "container"),
+        ("line", "dockerfile"),
+        ("cell", "dockerfile"),
+    ):
         magics.magics[kind].pop(name, None)
     magics.registry.pop("ContainerMagics", None)
     if match_container in ipython.Completer.custom_matchers:

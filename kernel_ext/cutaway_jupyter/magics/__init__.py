@@ -1,1 +1,1 @@
-"""`%container` and `%%dockerfile`."""
+"""`%container`, `%%container` and `%%dockerfile`: the command tree of the terminal, in a cell."""

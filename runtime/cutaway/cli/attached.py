@@ -181,7 +181,9 @@ def attach_params(*, stdin: bool, keys: str | None, logs: bool = False) -> dict[
 @click.option("--sig-proxy/--no-sig-proxy", default=True, help="Pass signals on to the program.")
 @click.argument("container")
 @pass_session
-def attach(session: Session, *, container: str, detach_keys: str | None, no_stdin: bool, sig_proxy: bool) -> int:
+def attach(
+    session: Session, *, container: str, detach_keys: str | None, no_stdin: bool, sig_proxy: bool
+) -> int:
     """Take part in a running container's input and output.
 
     In a terminal, Ctrl-P Ctrl-Q leaves it running. Interrupting a notebook's cell leaves it running too.
@@ -193,7 +195,9 @@ def attach(session: Session, *, container: str, detach_keys: str | None, no_stdi
             f"cannot attach to {container}: it does not run", f"`start -a {container}` starts and attaches"
         )
     if seen["State"].get("Paused"):
-        raise CommandError(f"cannot attach to {container}: it is paused", f"`unpause {container}` lets it go on")
+        raise CommandError(
+            f"cannot attach to {container}: it is paused", f"`unpause {container}` lets it go on"
+        )
     stdin = seen["Config"]["OpenStdin"] and not no_stdin and session.streams.stdin is not None
     tty = seen["Config"]["Tty"]
     check_terminal(session, tty=tty, stdin=stdin)
@@ -221,14 +225,21 @@ def attach(session: Session, *, container: str, detach_keys: str | None, no_stdi
 @click.argument("containers", nargs=-1, required=True, metavar="CONTAINER...")
 @pass_session
 def start(
-    session: Session, *, containers: tuple[str, ...], attached: bool, interactive: bool, detach_keys: str | None
+    session: Session,
+    *,
+    containers: tuple[str, ...],
+    attached: bool,
+    interactive: bool,
+    detach_keys: str | None,
 ) -> int:
     """Start containers that were created or have ended."""
     from cutaway.cli.lifecycle import for_each
 
     api = session.api
     if not (attached or interactive):
-        return for_each(session, containers, lambda name: api.json("POST", path_of("containers", name, "start")))
+        return for_each(
+            session, containers, lambda name: api.json("POST", path_of("containers", name, "start"))
+        )
     if len(containers) > 1:
         raise CommandError("you cannot start and attach multiple containers at once")
     from cutaway.cli.run import start_attached

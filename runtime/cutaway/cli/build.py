@@ -26,7 +26,9 @@ FROM_ELSEWHERE = ".cutaway.dockerfile"
 
 @command("build", examples=["build -t web .", "build -t web --build-arg PORT=80 -f Dockerfile.small site/"])
 @click.option("-t", "--tag", "tags", multiple=True, metavar="NAME[:TAG]", help="A name for the image.")
-@click.option("-f", "--file", "dockerfile", metavar="FILE", help="The Dockerfile (CONTEXT/Dockerfile); -: the input.")
+@click.option(
+    "-f", "--file", "dockerfile", metavar="FILE", help="The Dockerfile (CONTEXT/Dockerfile); -: the input."
+)
 @click.option("--build-arg", "arguments", multiple=True, metavar="NAME=VALUE", help="A value for an ARG.")
 @click.option("--label", "labels", multiple=True, metavar="NAME=VALUE", help="A label for the image.")
 @click.option("--target", metavar="STAGE", help="Stop at this stage.")
@@ -81,7 +83,9 @@ def send(session: Session, packed: io.IOBase, dockerfile: str | None, options: d
     return 0
 
 
-def pack(folder: Path | None, dockerfile: bytes | None, keep: str = "Dockerfile") -> io.BufferedRandom | io.BytesIO:
+def pack(
+    folder: Path | None, dockerfile: bytes | None, keep: str = "Dockerfile"
+) -> io.BufferedRandom | io.BytesIO:
     """A tar of a folder (None: of nothing) with a further Dockerfile. Raises CommandError.
 
     Without a folder the Dockerfile is called `Dockerfile`, else `FROM_ELSEWHERE`. `keep` is the file in the
@@ -91,7 +95,9 @@ def pack(folder: Path | None, dockerfile: bytes | None, keep: str = "Dockerfile"
         return _tar_of({"Dockerfile": dockerfile or b""})
     if not folder.is_dir():
         what = "is not a folder" if folder.exists() else "does not exist"
-        raise CommandError(f"the build context {folder} {what}", "name the folder that holds the files to copy")
+        raise CommandError(
+            f"the build context {folder} {what}", "name the folder that holds the files to copy"
+        )
     from docker.utils.build import create_archive, exclude_paths
 
     try:

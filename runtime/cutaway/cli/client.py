@@ -84,7 +84,12 @@ class Api:
             yield from demultiplex(_reader(answer))
 
     def lines(
-        self, method: str, path: str, data: Any = None, headers: Mapping[str, str] | None = None, **params: object
+        self,
+        method: str,
+        path: str,
+        data: Any = None,
+        headers: Mapping[str, str] | None = None,
+        **params: object,
     ) -> Iterator[Json]:
         """The body as JSON objects, one a line, as they come. `data`: bytes, a file or an iterator to send."""
         with self._request(method, path, params, data=data, headers=dict(headers or {})) as answer:

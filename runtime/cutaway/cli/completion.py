@@ -38,7 +38,11 @@ def candidates(words: Sequence[str], socket: Path | None) -> list[str]:
         if not before:
             return _beginning(("create", "run"), part)
     if not before:
-        return _beginning(PLACES, part) if not part.startswith("-") else _beginning(("--help", "--version"), part)
+        return (
+            _beginning(PLACES, part)
+            if not part.startswith("-")
+            else _beginning(("--help", "--version"), part)
+        )
     context = click.Context(root, info_name="cutaway", obj=Session(_silent()))
     command = root.get_command(context, before[0])
     if command is None:

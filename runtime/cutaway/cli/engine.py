@@ -39,7 +39,9 @@ def start(session: Session, *, root: str | None, socket: str | None, foreground:
     settings = Settings.from_environment(root, socket)
     if foreground:
         if session.surface == "notebook":
-            raise CommandError("an engine in the foreground would end with the notebook", "leave out --foreground")
+            raise CommandError(
+                "an engine in the foreground would end with the notebook", "leave out --foreground"
+            )
         from cutaway.api.server import run_engine  # the engine itself: only in the process that becomes it
 
         run_engine(settings)
@@ -48,7 +50,9 @@ def start(session: Session, *, root: str | None, socket: str | None, foreground:
         session.streams.out(f"the engine runs already: process {autostart.running_pid(settings)}")
         return 0
     autostart.ensure_engine(settings)
-    session.streams.out(f"the engine runs: process {autostart.running_pid(settings)}, socket {settings.socket}")
+    session.streams.out(
+        f"the engine runs: process {autostart.running_pid(settings)}, socket {settings.socket}"
+    )
     return 0
 
 
@@ -70,7 +74,9 @@ def restart(session: Session, *, root: str | None, socket: str | None) -> int:
     settings = Settings.from_environment(root, socket)
     autostart.stop(settings)
     autostart.ensure_engine(settings)
-    session.streams.out(f"the engine runs: process {autostart.running_pid(settings)}, socket {settings.socket}")
+    session.streams.out(
+        f"the engine runs: process {autostart.running_pid(settings)}, socket {settings.socket}"
+    )
     return 0
 
 

@@ -14,10 +14,16 @@ from cutaway.cli.templates import Template
 from cutaway.cli.tree import command
 
 
-@command("events", examples=["events --since 10m --until 0s", "events --filter event=die --filter container=web"])
+@command(
+    "events", examples=["events --since 10m --until 0s", "events --filter event=die --filter container=web"]
+)
 @click.option("--since", type=values.MOMENT, metavar="TIME", help="From then on: 10m, 2025-01-31T10:00:00.")
-@click.option("--until", type=values.MOMENT, metavar="TIME", help="Up to then; without it, until interrupted.")
-@click.option("-f", "--filter", "conditions", multiple=True, metavar="NAME=VALUE", help="Only those that match.")
+@click.option(
+    "--until", type=values.MOMENT, metavar="TIME", help="Up to then; without it, until interrupted."
+)
+@click.option(
+    "-f", "--filter", "conditions", multiple=True, metavar="NAME=VALUE", help="Only those that match."
+)
 @click.option("--format", "form", metavar="TEMPLATE", help="A Go template, or json.")
 @pass_session
 def events(

@@ -19,7 +19,9 @@ from cutaway.cli.tree import command
 
 
 @command(
-    "exec", examples=["exec web ls /www", "exec -it web sh", "exec -e LANG=C -w /tmp web env"], program_follows=True
+    "exec",
+    examples=["exec web ls /www", "exec -it web sh", "exec -e LANG=C -w /tmp web env"],
+    program_follows=True,
 )
 @flag("-i", "--interactive", about="Feed standard input to it.")
 @flag("-t", "--tty", about="Give it a terminal.")

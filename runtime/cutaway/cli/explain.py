@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import click
@@ -11,6 +12,7 @@ from cutaway.cli.options import create_body
 from cutaway.cli.session import Session, pass_session
 from cutaway.cli.tree import command, root
 
+_ID = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")
 PHASES = {
     "before": "before there is a process",
     "clone": "the process",
@@ -50,7 +52,12 @@ def plan_lines(steps: list[dict[str, Any]], *, calls: bool) -> list[str]:
         if step["phase"] != phase:
             phase = step["phase"]
             lines += ([""] if lines else []) + [PHASES.get(phase, phase)]
-        lines.append(f"{number:>4}  {step['text']}")
+        lines.append(f"{number:>4}  {_short(step['text'])}")
         if calls:
-            lines += [f"        {call}" for call in step["calls"]]
+            lines += [f"        {_short(call)}" for call in step["calls"]]
     return lines
+
+
+def _short(text: str) -> str:
+    """Ids are shortened: a plan's container has no real one, and 64 digits hide the rest of a path."""
+    return _ID.sub(r"\1…", text)

@@ -33,12 +33,12 @@ class InterruptedCommandError(CommandError):
 
 
 def two_lines(error: CutawayError) -> str:
-    """How an error looks everywhere: `error: …`, then `hint: …` if there is one; no newline at the end."""
-    lines = [f"error: {_one_line(error.message)}"]
+    """How an error looks everywhere: `error: …`, then `hint: …` if there is one; no newline at the end.
+
+    A syntax error brings the line that it points at; those lines stay between the two.
+    """
+    first, *pointing = error.message.strip().splitlines() or [""]
+    lines = [f"error: {first}", *pointing]
     if error.hint:
-        lines.append(f"hint: {_one_line(error.hint)}")
+        lines.append(f"hint: {' '.join(error.hint.split())}")
     return "\n".join(lines)
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())

@@ -100,11 +100,21 @@ def ports(listed: Iterable[Mapping[str, Any]]) -> str:
             last["last"] = private
         else:
             groups.append(
-                {"where": where, "type": port["Type"], "public": bool(public), "first": private, "last": private}
+                {
+                    "where": where,
+                    "type": port["Type"],
+                    "public": bool(public),
+                    "first": private,
+                    "last": private,
+                }
             )
     for group in groups:
         span = str(group["first"]) if group["first"] == group["last"] else f"{group['first']}-{group['last']}"
-        text = f"{group['where']}:{span}->{span}/{group['type']}" if group["public"] else f"{span}/{group['type']}"
+        text = (
+            f"{group['where']}:{span}->{span}/{group['type']}"
+            if group["public"]
+            else f"{span}/{group['type']}"
+        )
         shown.append((group["first"], text))
     return ", ".join(text for _, text in sorted(shown, key=lambda item: item[0]))
 
@@ -128,5 +138,6 @@ def width_of(text: str) -> int:
     if text.isascii():
         return len(text)
     return sum(
-        0 if unicodedata.combining(char) else 1 + (unicodedata.east_asian_width(char) in "WF") for char in text
+        0 if unicodedata.combining(char) else 1 + (unicodedata.east_asian_width(char) in "WF")
+        for char in text
     )

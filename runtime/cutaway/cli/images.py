@@ -28,13 +28,19 @@ BASE_IMAGES = ("busybox", "debian")
 
 @command(
     "images",
-    examples=["images", "images --format '{{.Repository}}:{{.Tag}}' busybox", "images bootstrap busybox debian"],
+    examples=[
+        "images",
+        "images --format '{{.Repository}}:{{.Tag}}' busybox",
+        "images bootstrap busybox debian",
+    ],
 )
 @click.option("-a", "--all", "everything", is_flag=True, help="Images between the steps of builds too.")
 @click.option("-q", "--quiet", is_flag=True, help="Only the ids.")
 @click.option("--no-trunc", is_flag=True, help="Do not shorten.")
 @click.option("--digests", is_flag=True, help="The manifests' digests too.")
-@click.option("-f", "--filter", "conditions", multiple=True, metavar="NAME=VALUE", help="Only those that match.")
+@click.option(
+    "-f", "--filter", "conditions", multiple=True, metavar="NAME=VALUE", help="Only those that match."
+)
 @click.option("--format", "form", metavar="TEMPLATE", help="A Go template, `table TEMPLATE`, or json.")
 @click.argument("words", nargs=-1, metavar="[REPOSITORY[:TAG]] | bootstrap [NAME...]")
 @pass_session
@@ -54,7 +60,9 @@ def images(
     if words:
         wanted["reference"] = [*wanted.get("reference", []), words[0]]
     listed = session.api.json("GET", "/images/json", all=everything, filters=wanted or None, digests=digests)
-    made = [row for image in listed for row in image_rows(image, time.time(), whole=no_trunc, digests=digests)]
+    made = [
+        row for image in listed for row in image_rows(image, time.time(), whole=no_trunc, digests=digests)
+    ]
     columns = ("Repository", "Tag", *(("Digest",) if digests else ()), "ID", "CreatedSince", "Size")
     if quiet and not form:
         made, form = list({row["ID"]: row for row in made}.values()), "{{.ID}}"

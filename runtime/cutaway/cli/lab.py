@@ -37,7 +37,11 @@ def lab_command(folder: Path, *, port: int | None, ip: str | None, browser: bool
     words += [f"--ServerApp.ip={ip}"] if ip else []
     words += ["--ServerApp.allow_root=True"] if os.geteuid() == 0 else []
     words += ["--no-browser"] if not browser or not os.environ.get("DISPLAY") else []
-    return [*words, "--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
+    return [
+        *words,
+        "--LabApp.news_url=None",
+        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+    ]
 
 
 def lessons() -> Path:

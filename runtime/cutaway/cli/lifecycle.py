@@ -19,7 +19,9 @@ from cutaway.cli.tree import command
 containers_argument = click.argument("containers", nargs=-1, required=True, metavar="CONTAINER...")
 
 
-def for_each(session: Session, names: Iterable[str], act: Callable[[str], object], *, told: bool = True) -> int:
+def for_each(
+    session: Session, names: Iterable[str], act: Callable[[str], object], *, told: bool = True
+) -> int:
     """Do `act` with each name and print the name (or what `act` gives back as a string).
 
     Raises the last CommandError after all were tried; those before it are printed.
@@ -41,7 +43,9 @@ def for_each(session: Session, names: Iterable[str], act: Callable[[str], object
 
 
 @command("stop", examples=["stop web", "stop -t 1 web db"])
-@click.option("-t", "--timeout", "--time", type=int, metavar="SECONDS", help="Patience before it is killed (10).")
+@click.option(
+    "-t", "--timeout", "--time", type=int, metavar="SECONDS", help="Patience before it is killed (10)."
+)
 @click.option("-s", "--signal", metavar="SIGNAL", help="What is sent first (TERM).")
 @containers_argument
 @pass_session
@@ -51,7 +55,9 @@ def stop(session: Session, *, containers: tuple[str, ...], timeout: int | None, 
 
 
 @command("restart", examples=["restart -t 1 web"])
-@click.option("-t", "--timeout", "--time", type=int, metavar="SECONDS", help="Patience before it is killed (10).")
+@click.option(
+    "-t", "--timeout", "--time", type=int, metavar="SECONDS", help="Patience before it is killed (10)."
+)
 @click.option("-s", "--signal", metavar="SIGNAL", help="What is sent first (TERM).")
 @containers_argument
 @pass_session
@@ -130,4 +136,6 @@ def rename(session: Session, *, container: str, name: str) -> int:
 
 def _posted(session: Session, names: Iterable[str], verb: str, **params: Any) -> int:
     api = session.api
-    return for_each(session, names, lambda name: api.json("POST", path_of("containers", name, verb), **params))
+    return for_each(
+        session, names, lambda name: api.json("POST", path_of("containers", name, verb), **params)
+    )

@@ -27,7 +27,9 @@ COLUMNS = ("ID", "Image", "Command", "RunningFor", "Status", "Ports", "Names")
 @click.option("-n", "--last", type=int, metavar="N", help="The N that were made last.")
 @click.option("-s", "--size", is_flag=True, help="How much each has written.")
 @click.option("--no-trunc", is_flag=True, help="Do not shorten.")
-@click.option("-f", "--filter", "conditions", multiple=True, metavar="NAME=VALUE", help="Only those that match.")
+@click.option(
+    "-f", "--filter", "conditions", multiple=True, metavar="NAME=VALUE", help="Only those that match."
+)
 @click.option("--format", "form", metavar="TEMPLATE", help="A Go template, `table TEMPLATE`, or json.")
 @pass_session
 def ps(

@@ -19,17 +19,22 @@ CHANGES = {0: "C", 1: "A", 2: "D"}
 
 
 @command(
-    "inspect", examples=["inspect web", "inspect -f '{{.State.ExitCode}}' job", "inspect --type image busybox"]
+    "inspect",
+    examples=["inspect web", "inspect -f '{{.State.ExitCode}}' job", "inspect --type image busybox"],
 )
 @click.option("-f", "--format", "form", metavar="TEMPLATE", help="A Go template, or json.")
 @click.option("-s", "--size", is_flag=True, help="Sizes too, of a container.")
 @click.option("--type", "kind", metavar="KIND", help="container, image, network or volume.")
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @pass_session
-def inspect(session: Session, *, names: tuple[str, ...], form: str | None, size: bool, kind: str | None) -> int:
+def inspect(
+    session: Session, *, names: tuple[str, ...], form: str | None, size: bool, kind: str | None
+) -> int:
     """Print everything that the engine knows of containers, images, networks."""
     if kind is not None and kind not in KINDS:
-        raise CommandError(f'"{kind}" is not a valid value for --type', f"one of {', '.join(KINDS)}", exit_code=125)
+        raise CommandError(
+            f'"{kind}" is not a valid value for --type', f"one of {', '.join(KINDS)}", exit_code=125
+        )
     template = Template(form) if form and form != "json" else None
     found, failures = [], []
     for name in names:
@@ -76,7 +81,9 @@ def port(session: Session, *, container: str, wanted: str | None) -> int:
     if wanted is not None:
         key = wanted if "/" in wanted else f"{wanted}/tcp"
         if not listed.get(key):
-            raise CommandError(f"no public port '{key}' published for {container}", f"`port {container}` lists them")
+            raise CommandError(
+                f"no public port '{key}' published for {container}", f"`port {container}` lists them"
+            )
         for place in listed[key]:
             session.streams.out(_place(place))
         return 0

@@ -29,7 +29,9 @@ def show(
         for row in rows:
             session.streams.out(json.dumps(row, ensure_ascii=False))
         return
-    source = "table " + r"\t".join(f"{{{{.{name}}}}}" for name in columns) if form in (None, "", "table") else form
+    source = (
+        "table " + r"\t".join(f"{{{{.{name}}}}}" for name in columns) if form in (None, "", "table") else form
+    )
     source = (source or "").replace(r"\t", "\t").replace(r"\n", "\n")
     with_header = source.startswith("table ")
     template = Template(source.removeprefix("table "))

@@ -121,6 +121,11 @@ def info_lines(seen: dict[str, Any]) -> Iterator[str]:
     ):  # fmt: skip
         yield f"{title}: {seen.get(key, '')}"
     yield f"Total Memory: {formats.memory(seen.get('MemTotal', 0))}"
-    for title, key in (("Name", "Name"), ("ID", "ID"), ("Root Dir", "DockerRootDir"), ("Registry", "IndexServerAddress")):
+    for title, key in (
+        ("Name", "Name"),
+        ("ID", "ID"),
+        ("Root Dir", "DockerRootDir"),
+        ("Registry", "IndexServerAddress"),
+    ):
         yield f"{title}: {seen.get(key, '')}"
     yield f"Live Restore Enabled: {str(bool(seen.get('LiveRestoreEnabled'))).lower()}"

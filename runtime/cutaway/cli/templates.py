@@ -21,7 +21,9 @@ from typing import Any
 
 from cutaway.cli.failures import CommandError
 
-_ACTION = re.compile(r"\{\{(-\s)?\s*(/\*.*?\*/|(?:\"(?:\\.|[^\"\\])*\"|`[^`]*`|[^\"`])*?)\s*(\s-)?\}\}", re.DOTALL)
+_ACTION = re.compile(
+    r"\{\{(-\s)?\s*(/\*.*?\*/|(?:\"(?:\\.|[^\"\\])*\"|`[^`]*`|[^\"`])*?)\s*(\s-)?\}\}", re.DOTALL
+)
 _TOKEN = re.compile(
     r"""\s*(?:(?P<text>"(?:\\.|[^"\\])*"|`[^`]*`)|(?P<number>-?\d+(?:\.\d+)?)(?![\w.])"""
     r"""|(?P<path>\$?\w*(?:\.\w+)+|\$\w*|\.)|(?P<word>\w+)|(?P<mark>:=|=|[|(),]))"""
@@ -33,7 +35,9 @@ class TemplateError(CommandError):
 
     def __init__(self, message: str) -> None:
         super().__init__(
-            f"template parsing error: {message}", "an example: --format '{{.Names}} {{json .Labels}}'", exit_code=64
+            f"template parsing error: {message}",
+            "an example: --format '{{.Names}} {{json .Labels}}'",
+            exit_code=64,
         )
 
 

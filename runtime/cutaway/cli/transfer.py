@@ -22,7 +22,9 @@ from cutaway.cli.streams import Source
 from cutaway.cli.tree import command
 
 
-def show_progress(session: Session, lines: Iterable[Json], *, to_stderr: bool, quiet: bool = False) -> list[Json]:
+def show_progress(
+    session: Session, lines: Iterable[Json], *, to_stderr: bool, quiet: bool = False
+) -> list[Json]:
     """Print a stream's lines as they come; the `aux` values in it. Raises CommandError with the stream's error.
 
     Progress of the same thing is one line that changes in a terminal; elsewhere only its first and last are told.
@@ -38,7 +40,9 @@ def show_progress(session: Session, lines: Iterable[Json], *, to_stderr: bool, q
                 sink(b"\n")
             detail = line.get("errorDetail") or {}
             message = detail.get("message") or line.get("error") or "failed"
-            raise CommandError(str(message), str(detail.get("hint", "")), exit_code=int(detail.get("code") or 1))
+            raise CommandError(
+                str(message), str(detail.get("hint", "")), exit_code=int(detail.get("code") or 1)
+            )
         if "aux" in line:
             found.append(line["aux"])
         if quiet:
@@ -139,9 +143,13 @@ def _whole_file(path: Path) -> Iterator[BinaryIO]:
 def load(session: Session, *, file: str | None, quiet: bool) -> int:
     """Read images from a tar that `save` wrote."""
     if file is None and session.streams.stdin_tty:
-        raise CommandError("requested load from stdin, but stdin is empty", "use `-i FILE`, or redirect the input")
+        raise CommandError(
+            "requested load from stdin, but stdin is empty", "use `-i FILE`, or redirect the input"
+        )
     with input_of(session, file) as data:
-        lines = session.api.lines("POST", "/images/load", data, {"Content-Type": "application/x-tar"}, quiet=quiet)
+        lines = session.api.lines(
+            "POST", "/images/load", data, {"Content-Type": "application/x-tar"}, quiet=quiet
+        )
         show_progress(session, lines, to_stderr=False, quiet=quiet)
     return 0
 
@@ -152,7 +160,9 @@ def load(session: Session, *, file: str | None, quiet: bool) -> int:
 @click.argument("file", metavar="FILE|-")
 @click.argument("name", required=False, metavar="[REPOSITORY[:TAG]]")
 @pass_session
-def import_(session: Session, *, file: str, name: str | None, changes: tuple[str, ...], message: str | None) -> int:
+def import_(
+    session: Session, *, file: str, name: str | None, changes: tuple[str, ...], message: str | None
+) -> int:
     """Make an image of one layer from a tar of a root file system."""
     repository, tag = split_name(name) if name else ("", "")
     query = "&".join(f"changes={path_of(change)[1:]}" for change in changes)

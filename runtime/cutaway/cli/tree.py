@@ -185,9 +185,7 @@ def raise_if_unknown(word: str, names: Iterable[str], ctx: click.Context) -> Non
     if word in known:
         return
     if word.startswith("-"):
-        raise CommandError(
-            f"unknown flag: {word}", f"see `{ctx.command_path} --help`", exit_code=REFUSED
-        )
+        raise CommandError(f"unknown flag: {word}", f"see `{ctx.command_path} --help`", exit_code=REFUSED)
     close = closest(word, known)
     hint = f"did you mean `{close}`?" if close else f"`{ctx.command_path} --help` lists the commands"
     raise CommandError(f"unknown command: {word}", hint)
