@@ -13,7 +13,7 @@ from __future__ import annotations
 
 
 class CutawayError(Exception):
-    """What every error of ours is. `message` and `hint` are one line each, lower case, without a full stop."""
+    """What every error of ours is. `message` and `hint` are one line each, without a full stop."""
 
     status = 500
     exit_code = 125
