@@ -22,7 +22,7 @@ def load_ipython_extension(ipython: InteractiveShell) -> None:
     from cutaway_jupyter.magics.completer import match_container
     from cutaway_jupyter.magics.magics import ContainerMagics
 
-    ipython.register_magics(ContainerMagics)  # type: ignore[no-untyped-call]
+    ipython.register_magics(ContainerMagics)
     matchers = ipython.Completer.custom_matchers
     if match_container not in matchers:
         matchers.append(match_container)
@@ -46,7 +46,7 @@ def unload_ipython_extension(ipython: InteractiveShell) -> None:
 
 
 def __getattr__(name: str) -> Any:
-    """`layers`, `namespaces` and `reset`, imported when they are first asked for: widgets are slow to import."""
+    """`layers`, `namespaces` and `reset`, imported when first asked for: widgets are slow to import."""
     if name in ("layers", "namespaces"):
         from cutaway_jupyter.widgets import opening
 

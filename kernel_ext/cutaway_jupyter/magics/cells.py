@@ -11,7 +11,7 @@ from cutaway.cli.failures import REFUSED, CommandError
 
 
 def build_words(words: Sequence[str], cell: str) -> list[str]:
-    """The `build` command of a cell, which will be the standard input: `-f - FOLDER`, or `-` without a folder.
+    """The `build` command of a cell that will be the standard input: `-f - FOLDER`, or `-` alone.
 
     Raises CommandError when two folders are named, when the Dockerfile is named too, or when a cell copies
     files and names no folder.

@@ -28,7 +28,7 @@ def match_container(context: CompletionContext) -> SimpleMatcherResult:
     if line.lstrip().startswith("%%dockerfile"):
         words.insert(0, "build")
     names = candidates(words, engine_socket())
-    # the completer replaces its own token, which is shorter than our word where that has a dash, a colon or a slash
+    # the completer replaces its own token, which is shorter than our word where that has a dash or a slash
     already = len(words[-1]) - len(context.token)
     texts = [name[already:] if already > 0 and not name.startswith(context.token) else name for name in names]
     return {

@@ -1,6 +1,7 @@
 """What a shell would put in place before a command sees its words: `$(…)`, `$NAME`, `~`.
 
-The kernel's own expansion is off for these magics, because it turns `{{.Names}}` into `{.Names}`. In its place:
+The kernel's own expansion is off for these magics, because it turns `{{.Names}}` into `{.Names}`. In its
+place:
 
 - `$(ps -q -a)`: the words that this container command prints; `$(pwd)` is the notebook's folder;
 - `$NAME`, `${NAME}`: the notebook's variable of that name, else the environment's; else it stays as it is;
@@ -119,7 +120,7 @@ class _Reader:
             self._put(os.environ.get(name, match[0]), quoted=quoted)
 
     def _put(self, text: str, *, quoted: bool) -> None:
-        """Unquoted text becomes as many words as it has; the first joins what stands before, as in a shell."""
+        """Unquoted text becomes the words that it has; the first joins what stands before it."""
         if quoted:
             self._add(text)
             return

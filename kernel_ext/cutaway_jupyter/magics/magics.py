@@ -1,4 +1,4 @@
-"""`%container`, `%%container` and `%%dockerfile`: parse, call the one command tree, let it write into the cell."""
+"""`%container`, `%%container` and `%%dockerfile`: parse, call the command tree, which writes into the cell."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class ContainerMagics(Magics):
     @no_var_expand
     @line_cell_magic
     def container(self, line: str, cell: str | None = None) -> None:
-        """Docker's commands: `%container run busybox echo hi`. As `%%container`, the cell is the standard input.
+        """Docker's commands: `%container run busybox echo hi`; with `%%` the cell is the input.
 
         `%container` alone lists the commands. Raises ContainerError.
         """
@@ -53,7 +53,7 @@ class ContainerMagics(Magics):
     @no_var_expand
     @line_cell_magic
     def dockerfile(self, line: str, cell: str | None = None) -> None:
-        """`%%dockerfile -t NAME [FOLDER]`: build an image; the cell is the Dockerfile, FOLDER what it copies from.
+        """`%%dockerfile -t NAME [FOLDER]`: build an image; FOLDER is what it copies from.
 
         The flags are those of `%container build`. Raises ContainerError.
         """

@@ -1,1 +1,1 @@
-"""The command grammar and what serves it: one tree of commands for the terminal, the magics and completion."""
+"""The command grammar and what serves it: one tree for the terminal, the magics and completion."""

@@ -1,7 +1,7 @@
 """Taking part in a container's input and output: the middle of `run`, `start -a`, `attach` and `exec`.
 
-Four things go on at once: output is shown, input is fed, signals are passed on, the end is awaited. Who passes a
-signal on depends on where it comes from:
+Four things go on at once: output is shown, input is fed, signals are passed on, the end is awaited. Who
+passes a signal on depends on where it comes from:
 
 - a terminal with `-t`: Ctrl-C is a byte of the input, nothing to do;
 - a terminal without `-t`: the signals that this process gets are sent to the container (`--sig-proxy`);
@@ -102,7 +102,7 @@ class Conversation:
         threading.Thread(target=run, name="cutaway-stdin", daemon=True).start()
 
     def _interrupt(self, connection: hijack.Connection) -> None:
-        """SIGINT, then SIGKILL after a grace; what the program still says is shown. Without sig-proxy: leave it."""
+        """SIGINT, SIGKILL after a grace; what the program still says is shown. Without sig-proxy: leave."""
         if not self._sig_proxy:
             raise InterruptedCommandError("the container goes on")
         late = threading.Timer(AFTER_INTERRUPT_SECONDS, self._quietly_kill, ["SIGKILL"])

@@ -41,7 +41,7 @@ def ensure_engine(settings: Settings) -> None:
 
 
 def start(settings: Settings) -> int:
-    """Start the engine and wait until it answers; its pid. Raises EngineUnavailableError with its own words."""
+    """Start the engine, wait until it answers; its pid. Raises EngineUnavailableError with its words."""
     words = os.memfd_create("cutaway-engine-stderr", os.MFD_CLOEXEC)
     command = [sys.executable, "-m", "cutaway.cli.main", "engine", "start", "--foreground"]
     command += ["--root", str(settings.root), "--socket", str(settings.socket)]
@@ -69,7 +69,7 @@ def start(settings: Settings) -> int:
 
 
 def stop(settings: Settings) -> bool:
-    """End the engine and wait until it is gone; False when none ran. Containers go on. Raises CommandError."""
+    """End the engine, wait until it is gone; False when none ran. Containers go on. Raises CommandError."""
     number = running_pid(settings)
     if number is None:
         return False
@@ -155,7 +155,7 @@ class UnixConnection(http.client.HTTPConnection):
 
 @contextlib.contextmanager
 def _starting(root: Path) -> Iterator[None]:
-    """Hold the right to start the engine of this root. Where the root cannot be written, the engine will say so."""
+    """Hold the right to start this root's engine. Where it cannot be written, the engine will say so."""
     try:
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
         file = open(root / "start.lock", "w")  # noqa: SIM115 - closed below, and only if it could be opened

@@ -1,7 +1,7 @@
 """`build`: pack a folder, send it, show what the engine makes of it.
 
-A folder goes as a tar, without what its `.dockerignore` names. A Dockerfile from elsewhere (`-f ../Dockerfile`, `-f -`,
-a notebook's cell) goes into the tar under a name that nothing else has.
+A folder goes as a tar, without what its `.dockerignore` names. A Dockerfile from elsewhere (`-f
+../Dockerfile`, `-f -`, a notebook's cell) goes into the tar under a name that nothing else has.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ FROM_ELSEWHERE = ".cutaway.dockerfile"
 @click.option("-m", "--memory", type=values.SIZE, metavar="BYTES", help="At most this much memory for RUN.")
 @click.argument("context", metavar="FOLDER|-")
 @pass_session
-def build(session: Session, *, context: str, dockerfile: str | None, **options: Any) -> int:
+def build(session: Session, /, *, context: str, dockerfile: str | None, **options: Any) -> int:
     """Make an image of a Dockerfile and the files of a folder.
 
     With - as the folder, the input is the Dockerfile (or a tar of a folder).
@@ -64,7 +64,7 @@ def build(session: Session, *, context: str, dockerfile: str | None, **options: 
     return send(session, pack(folder, text), FROM_ELSEWHERE if text is not None else None, options)
 
 
-def send(session: Session, packed: io.IOBase, dockerfile: str | None, options: dict[str, Any]) -> int:
+def send(session: Session, packed: Any, dockerfile: str | None, options: dict[str, Any]) -> int:
     """Have a packed folder built; show the steps. Raises CommandError where a step fails."""
     from cutaway.cli.transfer import show_progress
 
@@ -83,9 +83,7 @@ def send(session: Session, packed: io.IOBase, dockerfile: str | None, options: d
     return 0
 
 
-def pack(
-    folder: Path | None, dockerfile: bytes | None, keep: str = "Dockerfile"
-) -> io.BufferedRandom | io.BytesIO:
+def pack(folder: Path | None, dockerfile: bytes | None, keep: str = "Dockerfile") -> Any:
     """A tar of a folder (None: of nothing) with a further Dockerfile. Raises CommandError.
 
     Without a folder the Dockerfile is called `Dockerfile`, else `FROM_ELSEWHERE`. `keep` is the file in the
@@ -103,7 +101,7 @@ def pack(
     try:
         names = sorted(exclude_paths(str(folder), _ignored(folder), dockerfile=keep))
         extra = [] if dockerfile is None else [(FROM_ELSEWHERE, dockerfile.decode())]
-        packed: io.BufferedRandom = create_archive(str(folder), files=names, extra_files=extra)
+        packed = create_archive(str(folder), files=names, extra_files=extra)
     except OSError as error:
         name = error.filename or folder
         raise CommandError(

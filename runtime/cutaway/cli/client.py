@@ -1,8 +1,8 @@
 """The way to the engine: docker-py carries the requests, our commands read Docker's JSON as it is.
 
-docker-py brings what a client needs to reach any engine: unix sockets, `DOCKER_HOST`, TLS, ssh. Its methods with
-their many keywords are not used: a command makes the body that the API documents, and gets back the JSON that
-the API documents, so that a student can follow both in the API's reference.
+docker-py brings what a client needs to reach any engine: unix sockets, `DOCKER_HOST`, TLS, ssh. Its methods
+with their many keywords are not used: a command makes the body that the API documents, and gets back the
+JSON that the API documents, so that a student can follow both in the API's reference.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 import docker
 import docker.errors
+import docker.utils
 import requests
 
 from cutaway.cli.failures import CommandError
@@ -71,7 +72,7 @@ class Api:
             text = answer.content
         return json.loads(text) if text.strip() else None
 
-    def bytes(self, path: str, **params: object) -> Iterator[bytes]:
+    def pieces(self, path: str, **params: object) -> Iterator[bytes]:
         """The body of a GET as it comes. Raises CommandError."""
         with self._request("GET", path, params) as answer:
             yield from answer.iter_content(65536)
@@ -91,7 +92,7 @@ class Api:
         headers: Mapping[str, str] | None = None,
         **params: object,
     ) -> Iterator[Json]:
-        """The body as JSON objects, one a line, as they come. `data`: bytes, a file or an iterator to send."""
+        """The body as JSON objects, as they come. `data`: bytes, a file or an iterator to send."""
         with self._request(method, path, params, data=data, headers=dict(headers or {})) as answer:
             yield from _objects(answer)
 

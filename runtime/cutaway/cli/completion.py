@@ -1,7 +1,7 @@
 """What can come next: commands, flags, containers, images. For shells and for cells, from the one tree.
 
-It answers within a keystroke or not at all: an engine is asked only if it runs, with a short patience, and whatever
-goes wrong is no answer.
+It answers within a keystroke or not at all: an engine is asked only if it runs, with a short patience, and
+whatever goes wrong is no answer.
 """
 
 from __future__ import annotations
@@ -163,14 +163,15 @@ def _silent() -> Streams:
 
 _BASH = """_cutaway_complete() {
     local IFS=$'\\n'
-    COMPREPLY=($(COMP_WORDS="${COMP_WORDS[*]}" COMP_CWORD=$COMP_CWORD _CUTAWAY_COMPLETE=bash_complete cutaway))
+    COMPREPLY=($(COMP_WORDS="${COMP_WORDS[*]}" COMP_CWORD=$COMP_CWORD _CUTAWAY_COMPLETE=bash_complete
+    cutaway))
 }
 complete -o default -F _cutaway_complete cutaway
 """
 _ZSH = """_cutaway_complete() {
     local -a found
-    found=("${(@f)$(COMP_WORDS="${(F)words}" COMP_CWORD=$((CURRENT-1)) _CUTAWAY_COMPLETE=zsh_complete cutaway)}")
-    compadd -a found
+    found=("${(@f)$(COMP_WORDS="${(F)words}" COMP_CWORD=$((CURRENT-1)) _CUTAWAY_COMPLETE=zsh_complete
+    cutaway)}") compadd -a found
 }
 compdef _cutaway_complete cutaway
 """

@@ -1,4 +1,4 @@
-"""`doctor`: what this machine permits. Our engine answers; where none can run, this process tries for itself."""
+"""`doctor`: what this machine permits. Our engine answers; where none runs, this process tries."""
 
 from __future__ import annotations
 

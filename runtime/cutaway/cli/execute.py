@@ -35,7 +35,7 @@ from cutaway.cli.tree import command
 @click.argument("container")
 @click.argument("words", nargs=-1, required=True, type=click.UNPROCESSED, metavar="COMMAND [ARG...]")
 @pass_session
-def exec_(session: Session, *, container: str, words: tuple[str, ...], **options: Any) -> int:
+def exec_(session: Session, /, *, container: str, words: tuple[str, ...], **options: Any) -> int:
     """Run a program in a container that runs already. The exit code is the program's."""
     tty, detach = options["tty"], options["detach"]
     stdin = options["interactive"] and not detach
@@ -83,7 +83,7 @@ def _of_exec(
         api.json("POST", path_of("exec", number, "resize"), h=rows, w=columns)
 
     def kill(name: str) -> None:
-        """Docker's API has no request for it. Our engine is on this machine, so its process is ours to signal."""
+        """The API has no request for it, but our engine is on this machine: its process is ours to signal."""
         if not api.own:
             return
         seen = api.json("GET", path_of("exec", number, "json"))

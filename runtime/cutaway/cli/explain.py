@@ -1,4 +1,4 @@
-"""`explain`: what a command would ask the kernel for. A plan is data: it is made and printed, and nothing runs."""
+"""`explain`: what a command would ask the kernel for. The plan is made, printed, and not run."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def explain(session: Session, *, words: tuple[str, ...], calls: bool) -> int:
         raise CommandError(f"explain has no plan for {name}", "explain run … prints the steps of a container")
     parent = click.Context(root, info_name=session.program, obj=session)
     explained = root.get_command(parent, name)
-    assert explained is not None  # noqa: S101 - both are in the tree
+    assert explained is not None
     with explained.make_context(name, list(rest), parent=parent) as context:
         options = dict(context.params)
     image, program = options.pop("image"), options.pop("words")

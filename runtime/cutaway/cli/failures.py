@@ -13,7 +13,7 @@ INTERRUPTED = 130  # 128 + SIGINT, as shells count
 
 
 class CommandError(CutawayError):
-    """A command failed. `exit_code` is the number that its process ends with; `status` is HTTP's, 0 without."""
+    """A command failed. `exit_code` is what its process ends with; `status` is HTTP's, 0 without."""
 
     def __init__(self, message: str, hint: str = "", *, exit_code: int = 1, status: int = 0) -> None:
         super().__init__(message, hint)

@@ -1,8 +1,8 @@
-"""A hijacked connection: after its answer to `attach` or `exec`, HTTP is over and the bytes are a program's own.
+"""A hijacked connection: after its answer to `attach` or `exec`, HTTP is over: the bytes are a program's own.
 
-With a terminal they go as they are. Without one, the engine puts eight bytes before each piece of output, so that
-standard output and standard error share the connection: the stream's number, three zeros, the length as a
-big-endian 32-bit number (Docker Engine API, "Attach to a container").
+With a terminal they go as they are. Without one, the engine puts eight bytes before each piece of output,
+so that standard output and standard error share the connection: the stream's number, three zeros, the
+length as a big-endian 32-bit number (Docker Engine API, "Attach to a container").
 
 Closing our sending half tells the program that its standard input has ended, while its output still comes.
 """

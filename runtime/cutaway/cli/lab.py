@@ -27,7 +27,7 @@ def lab(session: Session, *, port: int | None, ip: str | None, no_browser: bool,
     if not place.is_dir():
         raise CommandError(f"there is no folder {place}", "name the folder to open")
     command = lab_command(place, port=port, ip=ip, browser=not no_browser)
-    os.execv(command[0], command)  # noqa: S606 - it takes this process's place, terminal and signals
+    os.execv(command[0], command)
 
 
 def lab_command(folder: Path, *, port: int | None, ip: str | None, browser: bool) -> list[str]:

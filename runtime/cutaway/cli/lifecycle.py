@@ -1,7 +1,7 @@
 """Commands that ask one thing of each container that they are given: stop, kill, rm, wait, ….
 
-A container that cannot be dealt with does not keep the others from it: the rest is done, each failure is told,
-and the command ends with 1.
+A container that cannot be dealt with does not keep the others from it: the rest is done, each failure is
+told, and the command ends with 1.
 """
 
 from __future__ import annotations

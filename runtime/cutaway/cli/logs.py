@@ -36,7 +36,7 @@ def logs(
     }  # fmt: skip
     try:
         if tty:
-            for data in api.bytes(path, **params):
+            for data in api.pieces(path, **params):
                 streams.stdout(data)
         else:
             for number, data in api.frames(path, **params):

@@ -1,7 +1,7 @@
 """From words to an exit code: parse, run one command, turn whatever went wrong into one kind of error.
 
-`invoke` is what both surfaces call: it raises `CommandError` for them to show. `main` is the terminal: it shows
-the error on standard error and ends the process with the command's exit code.
+`invoke` is what both surfaces call: it raises `CommandError` for them to show. `main` is the terminal: it
+shows the error on standard error and ends the process with the command's exit code.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from cutaway.errors import CutawayError
 def invoke(words: Sequence[str], session: Session) -> int:
     """Run one command and give its exit code: for `run`, the container's own.
 
-    Raises CommandError for everything that the command could not do; KeyboardInterrupt when it was interrupted
-    and had nothing to clear up.
+    Raises CommandError for everything that the command could not do; KeyboardInterrupt when it was
+    interrupted and had nothing to clear up.
     """
     try:
         result = root.main(

@@ -1,7 +1,7 @@
 """Lists of things: a table by default, ids with `-q`, whatever a template says with `--format`.
 
-Each kind of thing says once how its columns are called and how they are made. A template may name any of them;
-with `table …` it gets a header. `json` prints a line of JSON for each.
+Each kind of thing says once how its columns are called and how they are made. A template may name any of
+them; with `table …` it gets a header. `json` prints a line of JSON for each.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def show(
     columns: Sequence[str],
     form: str | None,
 ) -> None:
-    """Print rows. `headers`: the title of each field; `columns`: those of the plain table; `form`: `--format`."""
+    """Print rows. `headers`: each field's title; `columns`: the plain table's; `form`: `--format`."""
     if form == "json":
         for row in rows:
             session.streams.out(json.dumps(row, ensure_ascii=False))

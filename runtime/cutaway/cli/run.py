@@ -1,7 +1,7 @@
 """`run`: make a container, take part in it, end with its exit code.
 
-The requests are Docker's, in Docker's order: create; attach, before there is anything to hear; wait, before there
-is anything to wait for; start. When the image is not there, it is got, and create is asked again.
+The requests are Docker's, in Docker's order: create; attach, before there is anything to hear; wait, before
+there is anything to wait for; start. When the image is not there, it is got, and create is asked again.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ NOT_FOUND, NOT_EXECUTABLE = 127, 126
 @click.argument("image")
 @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[COMMAND] [ARG...]")
 @pass_session
-def run(session: Session, *, image: str, words: tuple[str, ...], **options: Any) -> int:
+def run(session: Session, /, *, image: str, words: tuple[str, ...], **options: Any) -> int:
     """Make a container of an image and run a program in it.
 
     What follows the image is the program; without it the image's own runs. The exit code is the program's;
@@ -56,7 +56,7 @@ def run(session: Session, *, image: str, words: tuple[str, ...], **options: Any)
 @click.argument("image")
 @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[COMMAND] [ARG...]")
 @pass_session
-def create(session: Session, *, image: str, words: tuple[str, ...], **options: Any) -> int:
+def create(session: Session, /, *, image: str, words: tuple[str, ...], **options: Any) -> int:
     """Make a container without starting it, and print its id."""
     container = _create(session, create_body(image, words, options, attached=True), options)
     session.streams.out(container)

@@ -1,7 +1,7 @@
 """What every command is given: the streams, the engine's settings, and the way to the engine.
 
-The client is made when a command first asks for it. So `--help`, completion and a mistyped flag neither import
-docker-py nor start an engine.
+The client is made when a command first asks for it. So `--help`, completion and a mistyped flag neither
+import docker-py nor start an engine.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Surface = Literal["terminal", "notebook"]
 
 @dataclasses.dataclass
 class Session:
-    """One command's surroundings. `surface` is where the answer is read; `program` is what the user types first."""
+    """One command's surroundings. `surface`: where the answer is read; `program`: what is typed first."""
 
     streams: Streams
     surface: Surface = "terminal"

@@ -1,8 +1,8 @@
 """Where a command's bytes come from and where they go.
 
-A command never prints to `sys.stdout`: it writes bytes to the `Streams` that it was given. In a terminal these
-end at the descriptors 1 and 2, so that `cutaway save busybox > x.tar` is exact; in a notebook they end in the
-cell, decoded bit by bit, so that a character which arrives in two pieces is whole again.
+A command never prints to `sys.stdout`: it writes bytes to the `Streams` that it was given. In a terminal
+these end at the descriptors 1 and 2, so that `cutaway save busybox > x.tar` is exact; in a notebook they
+end in the cell, decoded bit by bit, so that a character which arrives in two pieces is whole again.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def of_this_process() -> Streams:
 
 
 def of_a_cell(stdin: Source | None = None) -> Streams:
-    """The streams of a notebook cell: output appears in it as it comes. `stdin` is the cell's text, if any."""
+    """The streams of a notebook cell: output appears as it comes. `stdin` is the cell's text, if any."""
     return Streams(stdin=stdin, stdout=write_text_to(sys.stdout), stderr=write_text_to(sys.stderr), width=100)
 
 

@@ -105,7 +105,8 @@ def info_lines(seen: dict[str, Any]) -> Iterator[str]:
     for name, value in seen.get("DriverStatus") or ():
         yield f" {name}: {value}"
     for title, key in (
-        ("Logging Driver", "LoggingDriver"), ("Cgroup Driver", "CgroupDriver"), ("Cgroup Version", "CgroupVersion"),
+        ("Logging Driver", "LoggingDriver"), ("Cgroup Driver", "CgroupDriver"), ("Cgroup Version",
+        "CgroupVersion"),
     ):  # fmt: skip
         yield f"{title}: {seen.get(key, '')}"
     plugins = seen.get("Plugins") or {}

@@ -1,7 +1,8 @@
 """The user's own terminal while a program in a container has it.
 
-In raw mode the terminal edits nothing and makes no signals: Ctrl-C is a byte that goes to the program, whose own
-terminal (the container's pty) makes the signal of it. Its size is told at the start and at each SIGWINCH.
+In raw mode the terminal edits nothing and makes no signals: Ctrl-C is a byte that goes to the program,
+whose own terminal (the container's pty) makes the signal of it. Its size is told at the start and at each
+SIGWINCH.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def raw(descriptor: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def told_of_its_size(resize: Callable[[int, int], None]) -> Iterator[None]:
-    """Call `resize(rows, columns)` now and whenever the window changes. What it raises at the end is ignored."""
+    """Call `resize(rows, columns)` now and whenever the window changes."""
 
     def tell(*_: Any) -> None:
         size = shutil.get_terminal_size()

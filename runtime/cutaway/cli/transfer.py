@@ -1,7 +1,7 @@
 """Images on the move: pull, save, load, import; and the progress that these streams tell.
 
-A stream's lines are JSON: `status` with an optional `id` and `progressDetail` (pull), `stream` (load and build),
-`error` with `errorDetail` where it failed.
+A stream's lines are JSON: `status` with an optional `id` and `progressDetail` (pull), `stream` (load and
+build), `error` with `errorDetail` where it failed.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ from cutaway.cli.tree import command
 def show_progress(
     session: Session, lines: Iterable[Json], *, to_stderr: bool, quiet: bool = False
 ) -> list[Json]:
-    """Print a stream's lines as they come; the `aux` values in it. Raises CommandError with the stream's error.
+    """Print a stream's lines as they come; gives its `aux` values. Raises CommandError with its error.
 
-    Progress of the same thing is one line that changes in a terminal; elsewhere only its first and last are told.
+    Progress of the same thing is one line that changes in a terminal; elsewhere only its first and last are
+    told.
     """
     sink = session.streams.stderr if to_stderr else session.streams.stdout
     found: list[Json] = []
@@ -111,7 +112,7 @@ def save(session: Session, *, images: tuple[str, ...], output: str | None) -> in
     """Write images as one tar, with their layers and names."""
     if output is None and (session.streams.stdout_tty or session.surface == "notebook"):
         raise CommandError("cowardly refusing to save to a terminal", "use `-o FILE`, or redirect the output")
-    pieces = session.api.bytes("/images/get?" + "&".join(f"names={path_of(name)[1:]}" for name in images))
+    pieces = session.api.pieces("/images/get?" + "&".join(f"names={path_of(name)[1:]}" for name in images))
     if output is None:
         for piece in pieces:
             session.streams.stdout(piece)

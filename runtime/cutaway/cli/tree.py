@@ -97,12 +97,9 @@ class Command(click.Command):
             for name in option.opts
         }
         for position, word in enumerate(args):
-            if word == "--" or (not self.allow_interspersed_args and not word.startswith("-")):
-                # The first word without a dash may still be an option's value; what looks like
-                # `--rm=true` behind it is then left alone, and click says that it takes no value.
-                if word == "--" or not _wants_value(self, args[position - 1] if position else ""):
-                    yield from args[position:]
-                    return
+            if word == "--" or self._begins_the_program(word, args[position - 1] if position else ""):
+                yield from args[position:]
+                return
             name, equals, value = word.partition("=")
             if not equals or name not in flags:
                 yield word
@@ -113,6 +110,10 @@ class Command(click.Command):
                 yield name
             elif option.secondary_opts:
                 yield option.secondary_opts[0]
+
+    def _begins_the_program(self, word: str, before: str) -> bool:
+        """Whether the options end here: a word without a dash that is not the value of the flag before it."""
+        return not (self.allow_interspersed_args or word.startswith("-") or _wants_value(self, before))
 
     def get_help_option(self, ctx: click.Context) -> click.Option | None:
         """`--help`, which goes where the command's output goes."""

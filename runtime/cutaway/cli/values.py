@@ -1,6 +1,7 @@
 """What users write for a flag, read into what Docker's API takes: sizes, ports, volumes, variables.
 
-Each function raises ValueError with Docker's wording; `Value` makes of it the error of the flag it stood behind.
+Each function raises ValueError with Docker's wording; `Value` makes of it the error of the flag that it stood
+behind.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)")
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h": 3600}
 
 
-class Value(click.ParamType):
+class Value(click.ParamType[Any]):
     """A flag's value that `read` understands."""
 
     def __init__(self, name: str, read: Callable[[str], Any]) -> None:
@@ -123,8 +124,8 @@ def volume(text: str) -> tuple[str, str]:
 def port_bindings(texts: Iterable[str]) -> dict[str, list[dict[str, str]]]:
     """Of `-p`: `{"80/tcp": [{"HostIp": "", "HostPort": "8080"}]}`.
 
-    Forms: `80`, `8080:80`, `127.0.0.1:8080:80`, `127.0.0.1::80`, `[::1]:8080:80`, each with `/udp`, and ranges
-    of one length on both sides, `8000-8002:80-82`. Raises ValueError.
+    Forms: `80`, `8080:80`, `127.0.0.1:8080:80`, `127.0.0.1::80`, `[::1]:8080:80`, each with `/udp`, and
+    ranges of one length on both sides, `8000-8002:80-82`. Raises ValueError.
     """
     found: dict[str, list[dict[str, str]]] = {}
     for text in texts:
@@ -214,9 +215,10 @@ def filters(texts: Iterable[str]) -> dict[str, list[str]] | None:
         name, equals, value = text.partition("=")
         if not equals:
             raise CommandError(
-                f'invalid argument "{text}" for "-f, --filter" flag: invalid filter', "write it as name=value",
+                f'invalid argument "{text}" for "-f, --filter" flag: invalid filter',
+                "write it as name=value",
                 exit_code=REFUSED,
-            )  # fmt: skip
+            )
         found.setdefault(name.strip().lower(), []).append(value.strip())
     return found or None
 
