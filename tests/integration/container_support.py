@@ -74,7 +74,9 @@ class Room:
             cache.mkdir(exist_ok=True)
             busybox.make(self.images, self.layers, cache, lambda _stage, _part: None)
 
-    async def create(self, *argv: str, name: str = "", host: dict[str, Any] | None = None, **config: Any) -> str:
+    async def create(
+        self, *argv: str, name: str = "", host: dict[str, Any] | None = None, **config: Any
+    ) -> str:
         body = {"Image": "busybox", "Cmd": list(argv) or None, "HostConfig": host or {}, **config}
         parsed = msgspec.json.decode(msgspec.json.encode(body), type=CreateBody)
         return (await self.containers.create(name, parsed))[0]

@@ -162,7 +162,9 @@ def test_the_tail_and_a_span_of_time_are_found() -> None:
         await made.containers.wait(container)
 
         async def read(wanted: Wanted) -> str:
-            return b"".join([data async for _, data in await made.containers.logs(container, wanted)]).decode()
+            return b"".join(
+                [data async for _, data in await made.containers.logs(container, wanted)]
+            ).decode()
 
         assert await read(Wanted(tail=3)) == "4998\n4999\n5000\n"
         assert await read(Wanted(tail=0)) == ""
@@ -214,7 +216,12 @@ def test_exec_runs_beside_the_first_process() -> None:
     async def test(made: Room) -> None:
         container = await made.start("sh", "-c", "cd /tmp; exec sleep 1000", Env=["A=1"], Hostname="here")
         code, output = await made.execute(
-            container, "sh", "-c", "hostname; echo $A $B; pwd; cat /proc/1/comm; exit 6", env=["B=2"], working_dir="/etc"
+            container,
+            "sh",
+            "-c",
+            "hostname; echo $A $B; pwd; cat /proc/1/comm; exit 6",
+            env=["B=2"],
+            working_dir="/etc",
         )
         assert (code, output) == (6, b"here\n1 2\n/etc\nsleep\n")
         code, output = await made.execute(container, "id", "-u", user="nobody")
@@ -269,4 +276,3 @@ def test_exec_ends_with_its_container() -> None:
         assert (await asyncio.wait_for(running, 30))[0] == 137
 
     in_room(test)
-

@@ -29,7 +29,9 @@ async def succeed(made: Room) -> None:
 
 def test_containers_run_on_without_an_engine_and_keep_their_words() -> None:
     async def test(made: Room) -> None:
-        runs = await made.start("sh", "-c", "read x; echo got $x; exit 4", OpenStdin=True, host={"PortBindings": {}})
+        runs = await made.start(
+            "sh", "-c", "read x; echo got $x; exit 4", OpenStdin=True, host={"PortBindings": {}}
+        )
         ends = await made.start("sh", "-c", "sleep 0.3; echo late; exit 8")
         address = (await made.containers.inspect(runs))["NetworkSettings"]["IPAddress"]
         folder = made.settings.container(ends)

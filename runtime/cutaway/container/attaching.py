@@ -1,8 +1,8 @@
 """A client's connection on its way to the keeper, which then copies between it and the container by itself.
 
-With `logs` the client first gets what was written so far. For that the keeper takes the connection but holds new
-output back, and says how long the log is at this moment; the engine sends the log up to there and lets go. So nothing
-is lost and nothing comes twice.
+With `logs` the client first gets what was written so far. For that the keeper takes the connection but holds
+new output back, and says how long the log is at this moment; the engine sends the log up to there and lets
+go. So nothing is lost and nothing comes twice.
 """
 
 from __future__ import annotations
@@ -46,7 +46,10 @@ class Wanted:
 async def attach(
     keeper: KeeperClient, kept: Kept, settings: Settings, connection: socket.socket, wanted: Wanted
 ) -> None:
-    """Returns when the keeper has the connection; the caller closes its copy. Raises BadInputError for the keys."""
+    """Returns when the keeper has the connection; the caller closes its copy.
+
+    Raises BadInputError for the keys.
+    """
     record = kept.record
     keys = detach_keys(wanted.detach_keys)
     log = settings.container(record.id) / "json.log"

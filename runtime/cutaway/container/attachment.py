@@ -1,9 +1,10 @@
 """One client that watches a process, and perhaps types: its connection, as the engine handed it over.
 
-Output goes out in Docker's frames (one byte stream number, three zeros, four bytes length, then the data; Engine API,
-"Stream format"), or as it is when the process has a terminal. What the client has not read yet waits in a bounded
-buffer; beyond it `full` tells the process's side to stop reading, so the pipe fills and the program itself waits:
-back-pressure from the client to the container, with nothing lost and no memory eaten.
+Output goes out in Docker's frames (one byte stream number, three zeros, four bytes length, then the data;
+Engine API, "Stream format"), or as it is when the process has a terminal. What the client has not read yet
+waits in a bounded buffer; beyond it `full` tells the process's side to stop reading, so the pipe fills and
+the program itself waits: back-pressure from the client to the container, with nothing lost and no memory
+eaten.
 
 A client ends in three ways. It closes its sending half: the input ends, the output goes on. It goes away: the
 container goes on without it. It types the detach keys: likewise, on purpose.

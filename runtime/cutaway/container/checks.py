@@ -1,7 +1,7 @@
 """What is refused when a container is created, before anything is changed; and what is taken with a warning.
 
-The texts that clients and scripts match on are Docker's. What this engine does not have is refused by name: a wish
-that is dropped in silence is worse than an error.
+The texts that clients and scripts match on are Docker's. What this engine does not have is refused by name: a
+wish that is dropped in silence is worse than an error.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 
 
 def check(config: Config, host: HostConfig, networking: NetworkingConfig) -> list[str]:
-    """Raise BadInputError for what cannot be; return the warnings for what is taken differently than asked."""
+    """Raise BadInputError for what cannot be; return warnings for what is taken differently than asked."""
     if not config.argv or not config.argv[0]:
         raise BadInputError("no command specified", "give a command behind the image's name")
     _check_config(config)

@@ -1,7 +1,7 @@
 """One more process in a running container: asked for first, started then, looked at afterwards.
 
-Docker makes an exec in two requests, so that the connection of the second can become the process's input and output.
-The keeper is the process's parent like the container's own, so its exit code is known, too.
+Docker makes an exec in two requests, so that the connection of the second can become the process's input and
+output. The keeper is the process's parent like the container's own, so its exit code is known, too.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 import dataclasses
 import socket
 from typing import Any
+
+import msgspec
 
 from cutaway.container.attaching import detach_keys
 from cutaway.container.keeper_client import KeeperClient
@@ -28,7 +30,7 @@ class ExecBody(Body):
     """The body of `POST /containers/{id}/exec`."""
 
     cmd: list[str] | str | None = None
-    env: Nullable[list[str]] = []
+    env: Nullable[list[str]] = msgspec.field(default_factory=list)
     user: Nullable[str] = ""
     working_dir: Nullable[str] = ""
     privileged: Nullable[bool] = False
@@ -37,7 +39,7 @@ class ExecBody(Body):
     attach_stdout: Nullable[bool] = False
     attach_stderr: Nullable[bool] = False
     detach_keys: Nullable[str] = ""
-    console_size: Nullable[list[int]] = []
+    console_size: Nullable[list[int]] = msgspec.field(default_factory=list)
 
 
 @dataclasses.dataclass(eq=False)
@@ -63,7 +65,7 @@ class Execs:
         self._execs: dict[str, Exec] = {}
 
     def create(self, container: str, body: ExecBody) -> str:
-        """Ask for a process; returns the exec's id. Raises ConflictError in Docker's words when nothing runs."""
+        """Ask for a process; returns the exec's id. Raises ConflictError when the container does not run."""
         kept = self._shelf.find(container)
         _check_running(kept.record)
         if not words(body.cmd) or not words(body.cmd)[0]:
@@ -103,9 +105,12 @@ class Execs:
         console_size: Any = None,
         early: bytes = b"",
     ) -> None:
-        """Start it; without a connection nobody reads its output. The caller closes its copy of the connection.
+        """Start it; without a connection nobody reads its output.
 
-        Raises CommandNotFoundError and the like when the program cannot be started; `inspect` then says 127 or 126.
+        The caller closes its copy of the connection.
+
+        Raises CommandNotFoundError and the like when the program cannot be started; `inspect` then says 127
+        or 126.
         """
         execution = self.check(exec_id)
         execution.started = True

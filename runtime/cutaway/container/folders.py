@@ -4,8 +4,8 @@
     hosts hostname resolv.conf
     json.log  exit.json  trace.json
 
-Making one is a handful of mkdir; removing one that a database filled may take seconds. So a folder is removed by
-renaming it away, which is done at once or not at all, and deleting it afterwards in a thread.
+Making one is a handful of mkdir; removing one that a database filled may take seconds. So a folder is removed
+by renaming it away, which is done at once or not at all, and deleting it afterwards in a thread.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from cutaway.container.records import Record
+from cutaway.errors import CutawayError, NotPermittedError
 from cutaway.network import resolv
 from cutaway.settings import Settings
 
@@ -32,7 +33,16 @@ def make(folder: Path) -> None:
         (folder / "work", 0o700),
         (folder / "merged", 0o700),
     ):
-        os.mkdir(path, mode)
+        path.mkdir(mode)
+
+
+def refusal(error: OSError, folder: Path) -> CutawayError:
+    """What to tell when the folder cannot be written."""
+    reason = (error.strerror or str(error)).lower()
+    return NotPermittedError(
+        f"cannot write {error.filename or folder}: {reason}",
+        "is the engine's root folder writable, and is there room on the disk?",
+    )
 
 
 def write_files(record: Record, folder: Path) -> None:

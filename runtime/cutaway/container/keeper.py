@@ -1,10 +1,11 @@
 """The keeper: the only process that makes containers, and the parent of them all.
 
-It is small, has one thread, and is started once: a process of one thread may make namespaces of every kind, a small
-one is copied fast, and a parent learns exit codes. The engine is none of that; it may be restarted or killed, and the
-keeper goes on holding the containers' input and output, their logs and their exit codes.
+It is small, has one thread, and is started once: a process of one thread may make namespaces of every kind, a
+small one is copied fast, and a parent learns exit codes. The engine is none of that; it may be restarted or
+killed, and the keeper goes on holding the containers' input and output, their logs and their exit codes.
 
-Engines connect to a socket and send packets (`packets`); each has an `op` and a `seq` that the answer repeats:
+Engines connect to a socket and send packets (`packets`); each has an `op` and a `seq` that the answer
+repeats:
 
     start   id plan tty stdin stdin_once log exit trace   -> pid start_time
     exec    id exec_id plan tty stdin trace                -> pid start_time
@@ -14,8 +15,8 @@ Engines connect to a socket and send packets (`packets`); each has an `op` and a
     resize  id | exec_id, rows columns
     list    -> processes      hello -> pid version      forget id      quit
 
-An answer is `{"seq": …, "ok": true, …}` or `{"seq": …, "error": {…}}`. Every engine hears `{"event": "exit", …}` and
-`{"event": "detach", …}`. The keeper ends when no engine is connected and no process is left.
+An answer is `{"seq": …, "ok": true, …}` or `{"seq": …, "error": {…}}`. Every engine hears `{"event": "exit",
+…}` and `{"event": "detach", …}`. The keeper ends when no engine is connected and no process is left.
 """
 
 from __future__ import annotations
@@ -109,9 +110,9 @@ class Keeper:
         ready()
         self._reactor.run()
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(self._path)
+            os.unlink(self._path)  # noqa: PTH108 - the keeper does without pathlib
 
-    # Engines --------------------------------------------------------------------------------------------------
+    # Engines
 
     def _accept(self, _events: int) -> None:
         with contextlib.suppress(BlockingIOError):
@@ -177,7 +178,7 @@ class Keeper:
         if not self._engines and not self._processes and not self._starting:
             self._reactor.stop()
 
-    # Operations -----------------------------------------------------------------------------------------------
+    # Operations
 
     def _op_hello(self, _packet: dict[str, Any], _fds: list[int], answer: Callable[..., None]) -> None:
         answer(ok=True, pid=os.getpid(), version=__version__)
@@ -313,10 +314,13 @@ class Keeper:
             raise RefusedError(f"container {key} is not running")
         return process
 
-    # The end of processes -------------------------------------------------------------------------------------
+    # The end of processes
 
     def _reap(self) -> None:
-        """Collect every child that has ended. One that ends while it is being prepared is the launch's own matter."""
+        """Collect every child that has ended.
+
+        One that ends while it is being prepared is the launch's own matter.
+        """
         for pid, process in tuple(self._by_pid.items()):
             ended, status = os.waitpid(pid, os.WNOHANG)
             if ended:

@@ -1,11 +1,11 @@
 """The engine's end of the line to the keeper.
 
-A request is a packet with a number; the answer repeats it, so many may be under way at once. What the keeper says
-unasked (a process has ended, a client has detached itself) goes to a callback. The keeper is started when none
-answers, in a session of its own, so that nothing that ends the engine ends the containers.
+A request is a packet with a number; the answer repeats it, so many may be under way at once. What the keeper
+says unasked (a process has ended, a client has detached itself) goes to a callback. The keeper is started
+when none answers, in a session of its own, so that nothing that ends the engine ends the containers.
 
-When the line breaks the keeper is dead, and with it every container (they ask the kernel for that): whoever waits
-gets an error and `lost` is called. The next request starts a new keeper.
+When the line breaks the keeper is dead, and with it every container (they ask the kernel for that): whoever
+waits gets an error and `lost` is called. The next request starts a new keeper.
 """
 
 from __future__ import annotations
@@ -51,7 +51,10 @@ class KeeperClient:
         self._child: subprocess.Popen[bytes] | None = None
 
     async def connect(self) -> None:
-        """Make sure that there is a keeper and a line to it. Raises EngineUnavailableError when it does not start."""
+        """Make sure that there is a keeper and a line to it.
+
+        Raises EngineUnavailableError when it does not start.
+        """
         async with self._connecting:
             if self._connection is not None:
                 return
@@ -202,7 +205,10 @@ class KeeperClient:
 def keeper_command(path: str, ready_fd: int) -> list[str]:
     """The command line of a keeper: an interpreter without site packages, which starts in 20 ms."""
     package = str(Path(cutaway.__file__).parents[1])
-    start = "import sys; sys.path.insert(0, sys.argv[1]); from cutaway.container.keeper import main; main(sys.argv[2], int(sys.argv[3]))"
+    start = (
+        "import sys; sys.path.insert(0, sys.argv[1]); from cutaway.container.keeper import main; "
+        "main(sys.argv[2], int(sys.argv[3]))"
+    )
     return [sys.executable, "-I", "-S", "-B", "-c", start, package, path, str(ready_fd)]
 
 

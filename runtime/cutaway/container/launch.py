@@ -22,6 +22,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from cutaway.container import child
+from cutaway.container.packets import receive_fds
 from cutaway.container.plan import Plan
 from cutaway.container.reactor import READ, Reactor
 from cutaway.container.steps import BESIDE, KEEPER
@@ -33,7 +34,7 @@ LONGEST_FIELD = 120  # in a trace; a seccomp program is longer and says nothing 
 
 
 class Launch:
-    """A start that is under way. `done(launch)` is called once; then either `failure` is set or `pid` runs."""
+    """A start that is under way. `done(launch)` is called once; then `failure` is set or `pid` runs."""
 
     def __init__(
         self,
@@ -123,7 +124,9 @@ class Launch:
         return (stdin_child, stdout_child, stderr_child), (stdin, stdout, stderr)
 
     def _in_pid_namespace(self, clone: Callable[[], int]) -> int:
-        """Children are born into the pid namespace that setns(2) chose; ours stays, and is chosen again after."""
+        """Children are born into the pid namespace that setns(2) chose; ours stays, and is chosen again
+        after.
+        """
         if not self._plan.pid_namespace_of:
             return clone()
         home = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
@@ -174,7 +177,7 @@ class Launch:
             return
         self._note("inside", self._plan.inside[-1], self._after_last(), ended, "ok")
         if self._wants_terminal and self._home:
-            _, fds, _, _ = socket.recv_fds(self._home, 64, 1, socket.MSG_CMSG_CLOEXEC)
+            _, fds = receive_fds(self._home, 64)
             self.terminal = fds[0]
         self._close()
         self._done(self)

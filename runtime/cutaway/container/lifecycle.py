@@ -4,30 +4,30 @@
     row, folder --> endpoint, plan --> code, endpoint given back -----> folder away, row away
                     keeper forks
 
-Each step leaves the database saying what is true, so that an engine killed at any instruction is succeeded by one that
-can tell what was going on (`takeover`). A container's lock is held while its state changes; what the keeper reports
-waits for it, so a program that ends at once is not seen to end before it was seen to start.
+Each step leaves the database saying what is true, so that an engine killed at any instruction is succeeded by
+one that can tell what was going on (`takeover`). A container's lock is held while its state changes; what the
+keeper reports waits for it, so a program that ends at once is not seen to end before it was seen to start.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import signal
 import socket
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
-from cutaway.container import attaching, checks, folders, listing, logs, records, volumes
+from cutaway.container import attaching, checks, drafting, folders, listing, logs, records, volumes
+from cutaway.container.ending import Ending
 from cutaway.container.execs import Execs
 from cutaway.container.inspecting import inspect
 from cutaway.container.keeper_client import KeeperClient
-from cutaway.container.naming import new_id
 from cutaway.container.plan import Plan
 from cutaway.container.preparation import Preparation
-from cutaway.container.records import EXITED, PAUSED, RUNNING, Record
+from cutaway.container.records import EXITED, PAUSED, Record
 from cutaway.container.shelf import Kept, Shelf
-from cutaway.container.spec import CreateBody, merge_image
+from cutaway.container.spec import CreateBody
+from cutaway.container.starting import Starting
 from cutaway.container.takeover import clear_kernel, forget_cgroups, take_over
 from cutaway.errors import BadInputError, ConflictError, CutawayError
 from cutaway.events import EventLog
@@ -61,22 +61,27 @@ class Containers:
         self.shelf = Shelf(database)
         self.preparation = Preparation(settings, layers, network)
         self.execs = Execs(self.shelf, keeper, self.preparation, events)
+        self.starting = Starting(self.shelf, keeper, self.preparation, settings)
+        self.ending = Ending(self.shelf, keeper, settings.instance)
         self._tasks: set[asyncio.Task[None]] = set()
         keeper.on_event, keeper.on_lost = self._keeper_says, self._keeper_lost
 
-    # Making -----------------------------------------------------------------------------------------------------
+    # Making
 
     async def create(self, name: str, body: CreateBody, *, quiet: bool = False) -> tuple[str, list[str]]:
         """Make a container that does not run yet. Returns its id and warnings.
 
-        `quiet` containers are the builder's: no events, not listed. Raises NotFoundError for the image, BadInputError
-        for what cannot be, ConflictError for the name; then nothing was made.
+        `quiet` containers are the builder's: no events, not listed. Raises NotFoundError for the image,
+        BadInputError for what cannot be, ConflictError for the name; then nothing was made.
         """
         record, warnings = self.draft(name, body)
         record.quiet = quiet
         volumes.prepare(record.mounts)
         folder = self.settings.container(record.id)
-        folders.make(folder)
+        try:
+            folders.make(folder)
+        except OSError as error:
+            raise folders.refusal(error, folder) from error
         try:
             self.shelf.add(record)
         except BaseException:
@@ -87,41 +92,31 @@ class Containers:
 
     def draft(self, name: str, body: CreateBody) -> tuple[Record, list[str]]:
         """The record that `create` would keep, checked, with its warnings. Nothing is made."""
-        image = self.images.resolve(body.image)
-        config = merge_image(body.config(), image.config.config)
-        warnings = checks.check(config, body.host_config, body.networking_config)
         if name:
             name = checks.check_name(name)
             self.shelf.check_name(name)
-        record = Record(
-            id=new_id(),
-            name=name or self.shelf.free_name(),
-            created=records.now(),
-            image=str(image.id),
-            layers=[str(layer) for layer in image.layers],
-            config=config,
-            host=body.host_config,
-            mounts=volumes.mounts_of(config, body.host_config, self.settings.root / "volumes"),
-        )
-        return record, warnings
+        image = self.images.resolve(body.image)
+        return drafting.draft(name or self.shelf.free_name(), body, image, self.settings)
 
     async def plan(self, name: str, body: CreateBody) -> Plan:
         """What a start would do, without doing anything: `explain`. The address is a likely one."""
         record, _ = self.draft(name, body)
         return self.preparation.plan(record, self.preparation.imagined(record))
 
-    # Starting and ending ------------------------------------------------------------------------------------------
+    # Starting and ending
 
     async def start(self, name: str) -> bool:
         """Start a container. False when it runs already.
 
         Raises what the start failed with; State.Error and ExitCode (127, 126, 128) then tell it, too.
         """
-        kept = self.shelf.find(name)
-        async with kept.lock:
-            return await self._start(kept)
+        return await asyncio.shield(self._start(self.shelf.find(name)))  # whatever the client does meanwhile
 
     async def _start(self, kept: Kept) -> bool:
+        async with kept.lock:
+            return await self._start_locked(kept)
+
+    async def _start_locked(self, kept: Kept) -> bool:
         record = kept.record
         if record.state.status == PAUSED:
             raise ConflictError("cannot start a paused container, try unpause instead")
@@ -131,49 +126,18 @@ class Containers:
             raise ConflictError("container is marked for removal and cannot be started")
         kept.asked_to_stop = False
         try:
-            await self._launch(kept)
-        except CutawayError as error:
-            await self._start_failed(kept, error)
+            await self.starting.launch(kept)
+        except CutawayError:
+            if record.host.auto_remove:
+                await self._remove(kept)
             raise
-        self.shelf.save(kept)
         self._emit("start", record)
         return True
 
-    async def _launch(self, kept: Kept) -> None:
-        record, folder = kept.record, self.settings.container(kept.record.id)
-        plan = await self.preparation.prepare(record)
-        self.shelf.save(kept)  # the endpoint: an engine that dies now is succeeded by one that knows of it
-        logged = record.host.log_config.type != "none"
-        answer = await self.keeper.start(
-            record.id,
-            plan.to_json(),
-            tty=record.config.tty,
-            stdin=record.config.open_stdin,
-            stdin_once=record.config.stdin_once,
-            log=str(folder / "json.log") if logged else None,
-            exit=str(folder / "exit.json"),
-            trace=str(folder / "trace.json"),
-        )
-        record.state = records.State(
-            status=RUNNING,
-            pid=answer["pid"],
-            start_time=answer["start_time"],
-            started_at=records.rfc3339(answer["started"]),
-            finished_at=record.state.finished_at,
-        )
-
-    async def _start_failed(self, kept: Kept, error: CutawayError) -> None:
-        record = kept.record
-        await self.preparation.undo(record)
-        await self.keeper.request("forget", id=record.id)
-        code = error.exit_code if error.exit_code in (126, 127) else 128
-        record.state.exit_code, record.state.error = code, error.message
-        self.shelf.save(kept)
-        if record.host.auto_remove:
-            await self._remove(kept)
-
     async def stop(self, name: str, timeout: int | None = None, signal: str = "") -> bool:
-        """Ask the program to end, and kill it when it has not after `timeout` seconds. False when it does not run.
+        """Ask the program to end, and kill it when it has not after `timeout` seconds.
+
+        False when it does not run.
 
         Without a timeout the container's own counts, else 10; negative waits for ever.
         """
@@ -185,7 +149,7 @@ class Containers:
         if timeout is None:
             timeout = STOP_SECONDS if config.stop_timeout is None else config.stop_timeout
         kept.asked_to_stop = True
-        await self._end(kept, number, timeout)
+        await self.ending.end(kept, number, timeout)
         self._emit("stop", kept.record)
         return True
 
@@ -200,35 +164,9 @@ class Containers:
             )
         self._emit("kill", kept.record, signal=str(number))
         if number == signal.SIGKILL:
-            await self._end(kept, number, -1)
+            await self.ending.end(kept, number, -1)
         else:
-            await self._signal(kept, number)
-
-    async def _end(self, kept: Kept, number: int, timeout: int) -> None:
-        """Signal, wait, kill. Returns when the end is recorded."""
-        end = asyncio.ensure_future(kept.next_exit())
-        await asyncio.sleep(0)  # now it waits
-        try:
-            if not await self._signal(kept, number):
-                return
-            seconds = None if timeout < 0 else timeout
-            try:
-                await asyncio.wait_for(asyncio.shield(end), seconds)
-            except TimeoutError:
-                await self._signal(kept, signal.SIGKILL)
-                await end
-        finally:
-            end.cancel()
-
-    async def _signal(self, kept: Kept, number: int) -> bool:
-        """False when it ended meanwhile."""
-        if kept.record.state.status == PAUSED:
-            await self._thaw(kept)  # the frozen do not hear signals
-        if not kept.record.state.running:
-            return False
-        with contextlib.suppress(ConflictError):  # ended, and the news is under way
-            await self.keeper.signal(kept.record.id, number)
-        return True
+            await self.ending.signal(kept, number)
 
     async def restart(self, name: str, timeout: int | None = None, signal: str = "") -> None:
         """Stop, if it runs, and start."""
@@ -244,9 +182,7 @@ class Containers:
                 raise ConflictError(f"container {kept.record.id} is not running")
             if kept.record.state.status == PAUSED:
                 raise ConflictError(f"container {kept.record.id} is already paused")
-            await asyncio.to_thread(self.cgroup(kept.record).freeze)
-            kept.record.state.status = PAUSED
-            self.shelf.save(kept)
+            await self.ending.freeze(kept)
         self._emit("pause", kept.record)
 
     async def unpause(self, name: str) -> None:
@@ -255,15 +191,10 @@ class Containers:
         async with kept.lock:
             if kept.record.state.status != PAUSED:
                 raise ConflictError(f"container {kept.record.id} is not paused")
-            await self._thaw(kept)
+            await self.ending.thaw(kept)
         self._emit("unpause", kept.record)
 
-    async def _thaw(self, kept: Kept) -> None:
-        await asyncio.to_thread(self.cgroup(kept.record).thaw)
-        kept.record.state.status = RUNNING
-        self.shelf.save(kept)
-
-    # What the keeper says -------------------------------------------------------------------------------------------
+    # What the keeper says
 
     def _keeper_says(self, event: dict[str, Any]) -> None:
         if event.get("exec_id"):
@@ -285,7 +216,10 @@ class Containers:
                 self._in_background(self.ended(kept, 137, oom=False, finished=records.now()))
 
     async def ended(self, kept: Kept, code: int, *, oom: bool, finished: str, pid: int = 0) -> None:
-        """Record the end of a container, give back what it had, tell everybody. `pid` guards against old news."""
+        """Record the end of a container, give back what it had, tell everybody.
+
+        `pid` guards against old news.
+        """
         async with kept.lock:
             record = kept.record
             if not record.state.running or (pid and pid != record.state.pid):
@@ -304,17 +238,15 @@ class Containers:
 
     async def wait(self, name: str, condition: str = "not-running") -> int:
         """The exit code, when `condition` holds: not-running, next-exit or removed."""
-        kept = self.shelf.find(name)
-        if condition == "removed":
-            return await kept.removal()
-        if condition == "not-running" and not kept.record.state.running:
-            return kept.record.state.exit_code
-        return await kept.next_exit()
+        return await self.shelf.find(name).wait(condition)
 
-    # Removing -------------------------------------------------------------------------------------------------------
+    # Removing
 
     async def remove(self, name: str, *, force: bool = False, volumes: bool = False) -> None:
-        """Remove a container with its changes and its log. Raises ConflictError in Docker's words while it runs."""
+        """Remove a container with its changes and its log.
+
+        Raises ConflictError in Docker's words while it runs.
+        """
         kept = self.shelf.find(name)
         if kept.removing:
             raise ConflictError(f"removal of container {name} is already in progress")
@@ -322,11 +254,11 @@ class Containers:
             if not force:
                 raise _running(kept.record)
             kept.asked_to_stop = True
-            await self._end(kept, signal.SIGKILL, -1)
+            await self.ending.end(kept, signal.SIGKILL, -1)
         async with kept.lock:
             if kept.record.state.running:
                 raise _running(kept.record)
-            await self._remove(kept, with_volumes=volumes)
+            await asyncio.shield(self._remove(kept, with_volumes=volumes))
 
     async def _remove(self, kept: Kept, *, with_volumes: bool = False) -> None:
         record = kept.record
@@ -346,20 +278,12 @@ class Containers:
 
     async def prune(self, filters: dict[str, list[str]] | None = None) -> dict[str, Any]:
         """Remove all that do not run. Returns Docker's `ContainersDeleted` and `SpaceReclaimed`."""
-        if set(filters or {}) - {"label"}:
-            raise BadInputError(f"invalid filter '{min(filters or {})}'", "prune knows: label")
         deleted, space = [], 0
-        for kept in self.shelf:
-            if (
-                not kept.record.state.running
-                and not kept.record.quiet
-                and listing.matches(kept.record, filters or {})
-            ):
-                space += await asyncio.to_thread(
-                    listing.size_of, self.settings.container(kept.record.id) / "upper"
-                )
-                await self.remove(kept.record.id)
-                deleted.append(kept.record.id)
+        for record in listing.prunable(self.shelf, filters or {}):
+            upper = self.settings.container(record.id) / "upper"
+            space += await asyncio.to_thread(listing.size_of, upper)
+            await self.remove(record.id)
+            deleted.append(record.id)
         return {"ContainersDeleted": deleted, "SpaceReclaimed": space}
 
     async def rename(self, name: str, new_name: str) -> None:
@@ -372,14 +296,14 @@ class Containers:
             self.shelf.rename(kept, checks.check_name(new_name))
         self._emit("rename", kept.record, oldName=f"/{old}")
 
-    # Looking and talking --------------------------------------------------------------------------------------------
+    # Looking and talking
 
     async def inspect(self, name: str, *, size: bool = False) -> dict[str, Any]:
         """Docker's JSON of `GET /containers/{id}/json`."""
         record = self.shelf.find(name).record
         data = inspect(record, self.settings, self.execs.ids(record.id))
         if size:
-            data |= await self._sizes(record)
+            data |= await listing.sizes(record, self.settings, self.layers)
         return data
 
     async def list(
@@ -393,15 +317,10 @@ class Containers:
         """Docker's JSON of `GET /containers/json`, the newest first."""
         chosen = listing.choose(self.shelf, filters or {}, all=all, limit=limit or 0, images=self.images)
         return [
-            listing.summary(record, self.settings) | (await self._sizes(record) if size else {})
+            listing.summary(record, self.settings)
+            | (await listing.sizes(record, self.settings, self.layers) if size else {})
             for record in chosen
         ]
-
-    async def _sizes(self, record: Record) -> dict[str, int]:
-        upper = self.settings.container(record.id) / "upper"
-        written = await asyncio.to_thread(listing.size_of, upper)
-        below = sum(self.layers.size(layer) for layer in record.layers)
-        return {"SizeRw": written, "SizeRootFs": written + below}
 
     def uses(self, image_id: str) -> Sequence[Use]:
         """Which containers were made from an image: for `Images`."""
@@ -414,7 +333,10 @@ class Containers:
     async def logs(
         self, name: str, wanted: logs.Wanted, *, follow: bool = False
     ) -> AsyncGenerator[tuple[str, bytes], None]:
-        """(stream, bytes) from the log; with `follow` until the container ends. Nothing when it is not logged."""
+        """(stream, bytes) from the log; with `follow` until the container ends.
+
+        Nothing when it is not logged.
+        """
         kept = self.shelf.find(name)
         path = self.settings.container(kept.record.id) / "json.log"
         if not follow:
@@ -452,7 +374,9 @@ class Containers:
         return await asyncio.to_thread(listing.top, self.cgroup(record).processes())
 
     def trace(self, name: str) -> dict[str, Any] | None:
-        """How the last start went: `{"result", "steps": [{phase, step, text, fields, offset_us, us, result}]}`."""
+        """How the last start went: `{"result", "steps": [{phase, step, text, fields, offset_us, us,
+        result}]}`.
+        """
         return folders.read_trace(self.settings.container(self.shelf.find(name).record.id))
 
     def record(self, name: str) -> Record:
@@ -463,10 +387,10 @@ class Containers:
         """The container's control group."""
         return Cgroup(self.settings.instance, record.id)
 
-    # The engine's own life --------------------------------------------------------------------------------------------
+    # The engine's own life
 
     async def take_over(self) -> None:
-        """After the engine's start: agree with the keeper and the disk about what runs. Before any request."""
+        """After the engine's start: agree with the keeper and the disk. Before any request."""
         await take_over(self)
 
     async def close(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections.abc import Callable, Iterable
@@ -56,6 +57,14 @@ def choose(
     chosen = _by_image(chosen, filters.get("ancestor", ()), images)
     chosen = _by_age(chosen, filters, shelf)
     return chosen[:limit] if limit > 0 else chosen
+
+
+def prunable(shelf: Shelf, filters: dict[str, list[str]]) -> list[Record]:
+    """Those that do not run, for `prune`. Raises BadInputError for a filter other than label."""
+    if unknown := set(filters) - {"label"}:
+        raise BadInputError(f"invalid filter '{min(unknown)}'", "prune knows: label")
+    still = (kept.record for kept in shelf if not kept.record.state.running and not kept.record.quiet)
+    return [record for record in still if matches(record, filters)]
 
 
 def matches(record: Record, filters: dict[str, list[str]]) -> bool:
@@ -155,6 +164,12 @@ def size_of(folder: Path) -> int:
             except FileNotFoundError:
                 continue
     return total
+
+
+async def sizes(record: Record, settings: Settings, layers: Layers) -> dict[str, int]:
+    """Docker's `SizeRw` (what the container wrote) and `SizeRootFs` (with its image), in bytes."""
+    written = await asyncio.to_thread(size_of, settings.container(record.id) / "upper")
+    return {"SizeRw": written, "SizeRootFs": written + sum(layers.size(layer) for layer in record.layers)}
 
 
 def changes(record: Record, settings: Settings, layers: Layers) -> list[dict[str, Any]]:

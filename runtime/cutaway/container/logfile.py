@@ -2,9 +2,10 @@
 
     {"log":"hello\\n","stream":"stdout","time":"2024-05-01T12:00:00.123456789Z"}
 
-Programs write bytes, not lines. What comes is cut at newlines; an unfinished line waits for its end, up to 16 KiB,
-then it is written in pieces, of which only the last ends in a newline (Docker's rule, so readers can join them).
-A full disk must not stop the container: the record is dropped and counted, and the file is cut back to whole lines.
+Programs write bytes, not lines. What comes is cut at newlines; an unfinished line waits for its end, up to 16
+KiB, then it is written in pieces, of which only the last ends in a newline (Docker's rule, so readers can
+join them). A full disk must not stop the container: the record is dropped and counted, and the file is cut
+back to whole lines.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ _quote = json.encoder.encode_basestring  # the quoting of json.dumps without its
 
 
 class LogFile:
-    """Where a container's output is kept. Opened for appending, so that a restart goes on in the same file."""
+    """Where a container's output is kept. Opened for appending: a restart goes on in the same file."""
 
     def __init__(self, path: str) -> None:
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)

@@ -1,8 +1,8 @@
 """Reading a container's log back: the last lines, a span of time, and what is being written right now.
 
-The file only ever grows, a whole line at a time, so it can be read without a lock. The last lines are found by
-reading backwards in blocks. Following uses inotify(7): the kernel says when the file has grown; when the container has
-ended and the file is read to its end, nothing more will come.
+The file only ever grows, a whole line at a time, so it can be read without a lock. The last lines are found
+by reading backwards in blocks. Following uses inotify(7): the kernel says when the file has grown; when the
+container has ended and the file is read to its end, nothing more will come.
 """
 
 from __future__ import annotations

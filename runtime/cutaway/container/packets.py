@@ -1,13 +1,15 @@
 """How engine and keeper speak: JSON packets over a local socket, with open files as luggage.
 
-A SOCK_SEQPACKET unix socket keeps the borders of messages, so a packet is one `sendmsg` and one `recvmsg`, without
-lengths and without a parser. Descriptors travel beside the bytes as SCM_RIGHTS (unix(7)): that is how the keeper gets
-a client's connection. A packet must fit the socket's send buffer; a larger one (an environment may have two
-megabytes) is written to a memfd, and the packet only says so: `{"in_file": true}` with that descriptor first.
+A SOCK_SEQPACKET unix socket keeps the borders of messages, so a packet is one `sendmsg` and one `recvmsg`,
+without lengths and without a parser. Descriptors travel beside the bytes as SCM_RIGHTS (unix(7)): that is how
+the keeper gets a client's connection. A packet must fit the socket's send buffer; a larger one (an
+environment may have two megabytes) is written to a memfd, and the packet only says so: `{"in_file": true}`
+with that descriptor first.
 """
 
 from __future__ import annotations
 
+import array
 import json
 import os
 import socket
@@ -20,10 +22,10 @@ MOST_FDS = 8
 
 
 def listen(path: str) -> socket.socket:
-    """The keeper's end: a non-blocking socket at `path`, for the owner only. What was at `path` is replaced."""
+    """The keeper's end: a non-blocking socket at `path`, for its owner. What was at `path` is replaced."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
     try:
-        os.unlink(path)
+        os.unlink(path)  # noqa: PTH108 - the keeper does without pathlib
     except FileNotFoundError:
         pass
     mask = os.umask(0o177)
@@ -36,7 +38,10 @@ def listen(path: str) -> socket.socket:
 
 
 def connect(path: str) -> socket.socket:
-    """The engine's end, non-blocking. Raises FileNotFoundError or ConnectionRefusedError where no keeper listens."""
+    """The engine's end, non-blocking.
+
+    Raises FileNotFoundError or ConnectionRefusedError where no keeper listens.
+    """
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
         connection.connect(path)
@@ -74,8 +79,7 @@ def receive(connection: socket.socket) -> tuple[dict[str, Any] | None, list[int]
 
     `(None, [])` when the peer has gone. Raises BlockingIOError when there is none yet.
     """
-    flags = socket.MSG_CMSG_CLOEXEC
-    data, fds, _, _ = socket.recv_fds(connection, LARGEST_DIRECT + 1, MOST_FDS, flags)
+    data, fds = receive_fds(connection, LARGEST_DIRECT + 1)
     if not data:
         return None, []
     packet: dict[str, Any] = json.loads(data)
@@ -84,3 +88,14 @@ def receive(connection: socket.socket) -> tuple[dict[str, Any] | None, list[int]
             large.seek(0)
             packet = json.load(large)
     return packet, fds
+
+
+def receive_fds(connection: socket.socket, size: int) -> tuple[bytes, list[int]]:
+    """One message and its descriptors, closed on exec. (`socket.recv_fds` drops the flag that asks for that.)"""
+    fds = array.array("i")
+    room = socket.CMSG_LEN(MOST_FDS * fds.itemsize)
+    data, luggage, _, _ = connection.recvmsg(size, room, socket.MSG_CMSG_CLOEXEC)
+    for level, kind, content in luggage:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+            fds.frombytes(content[: len(content) - len(content) % fds.itemsize])
+    return data, list(fds)

@@ -1,12 +1,12 @@
 """From a record to a plan: which steps make this container, in which order, and why in this order.
 
-Nothing is asked of the machine here; all that has to be known is passed in. So the same function serves a start,
-`explain`, which never starts anything, and the tests.
+Nothing is asked of the machine here; all that has to be known is passed in. So the same function serves a
+start, `explain`, which never starts anything, and the tests.
 
-The order inside matters. The cgroup comes first, so that all that follows is accounted and limited. Binds are opened
-while the host can still be seen. Then the root is changed, and everything after it happens inside: a link in an image
-cannot lead a mount out. Rights go last, each with what it still needs: limits want root, the user's change wants
-SETUID, the filter wants `no_new_privs` or CAP_SYS_ADMIN, and then comes exec.
+The order inside matters. The cgroup comes first, so that all that follows is accounted and limited. Binds are
+opened while the host can still be seen. Then the root is changed, and everything after it happens inside: a
+link in an image cannot lead a mount out. Rights go last, each with what it still needs: limits want root, the
+user's change wants SETUID, the filter wants `no_new_privs` or CAP_SYS_ADMIN, and then comes exec.
 """
 
 from __future__ import annotations
@@ -43,8 +43,9 @@ Steps = tuple[Step, ...]
 class Ground:
     """What a plan stands on besides the record: found out by the caller, or imagined for `explain`.
 
-    `lowers` are overlay folders relative to the layers' root, the topmost first. `network` are the steps beside and
-    inside. `seccomp` is the compiled filter in base64, empty for none. `cgroup_trees` as `MountCgroup` wants them.
+    `lowers` are overlay folders relative to the layers' root, the topmost first. `network` are the steps
+    beside and inside. `seccomp` is the compiled filter in base64, empty for none. `cgroup_trees` as
+    `MountCgroup` wants them.
     """
 
     lowers: tuple[str, ...]
@@ -99,7 +100,7 @@ class ExecRequest:
 def plan_exec(
     record: Record, settings: Settings, request: ExecRequest, user: User, seccomp: str = ""
 ) -> Plan:
-    """All steps of an exec: into the container's groups and namespaces, then the same loss of rights. Pure."""
+    """All steps of an exec: into the container's group and namespaces, the same loss of rights. Pure."""
     kinds = tuple(kind for kind in (*_namespaces(record), "cgroup") if kind != "pid")
     if record.host.cgroupns_mode == "host":
         kinds = kinds[:-1]
@@ -121,7 +122,7 @@ def plan_exec(
 def environment(
     record: Record, home: str, more: tuple[str, ...] = (), *, tty: bool | None = None
 ) -> tuple[str, ...]:
-    """The program's variables: Docker's own, the container's over them, `more` over those; one of each name."""
+    """The program's variables: Docker's own, the container's over them, `more` over those."""
     own = {"PATH": DEFAULT_PATH, "HOSTNAME": record.hostname}
     if record.config.tty if tty is None else tty:
         own["TERM"] = "xterm"
@@ -250,6 +251,5 @@ def _no_new_privs(host: HostConfig) -> bool:
 def wants_seccomp(host: HostConfig) -> bool:
     """Whether the default filter is to be loaded."""
     return not host.privileged and not any(
-        option.endswith("seccomp=unconfined") or option.endswith("seccomp:unconfined")
-        for option in host.security_opt
+        option in ("seccomp=unconfined", "seccomp:unconfined") for option in host.security_opt
     )

@@ -1,7 +1,8 @@
 """Before a start: what the plan stands on is found out or made, and given back after the end.
 
-Here is all that touches the machine around a plan: the endpoint is taken from the network, the user is looked up in
-the container's files, the filter is compiled (once), the folder gets its files. `planner` then makes the plan of it.
+Here is all that touches the machine around a plan: the endpoint is taken from the network, the user is looked
+up in the container's files, the filter is compiled (once), the folder gets its files. `planner` then makes
+the plan of it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """A process that the keeper has started and will see end: a container's first one, or an exec's.
 
-When it ends four things must happen in this order: its last output reaches the log, its exit code reaches the disk,
-the engine hears of it, and only then its clients' streams are closed. So whoever waits finds everything, a client that
-asks for the exit code at the end of its stream gets it, and an engine that was away finds the code in `exit.json`.
+When it ends four things must happen in this order: its last output reaches the log, its exit code reaches the
+disk, the engine hears of it, and only then its clients' streams are closed. So whoever waits finds
+everything, a client that asks for the exit code at the end of its stream gets it, and an engine that was away
+finds the code in `exit.json`.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ def exit_code(status: int) -> int:
 
 
 def start_time(pid: int) -> int:
-    """When a process began, in clock ticks since boot: with the pid it names one process for ever, proc(5)."""
+    """When a process began, in clock ticks since boot: with the pid it names it for ever, proc(5)."""
     with open(f"/proc/{pid}/stat", "rb") as file:
         return int(file.read().rpartition(b")")[2].split()[19])
 
@@ -71,6 +72,6 @@ def write_atomic(path: str, data: dict[str, Any]) -> None:
     try:
         with open(path + ".new", "w") as file:
             json.dump(data, file)
-        os.rename(path + ".new", path)
+        os.rename(path + ".new", path)  # noqa: PTH104 - the keeper does without pathlib
     except OSError:
         pass  # a full disk or a removed container must not stop the keeper

@@ -1,8 +1,8 @@
 """One thread, many descriptors: wait until the kernel says which is ready, then call whoever asked for it.
 
-`epoll` (epoll(7)) is used as it is, level-triggered, because it also tells of a hang-up on a descriptor that nobody
-reads at the moment: that is how the keeper learns that a client has gone. SIGCHLD is made readable, too: the
-interpreter's signal handler writes a byte to a socket that is watched like any other.
+`epoll` (epoll(7)) is used as it is, level-triggered, because it also tells of a hang-up on a descriptor that
+nobody reads at the moment: that is how the keeper learns that a client has gone. SIGCHLD is made readable,
+too: the interpreter's signal handler writes a byte to a socket that is watched like any other.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ class Reactor:
         self._running = False
 
     def watch(self, fd: int, mask: int, callback: Callback) -> None:
-        """Call `callback(events)` when one of `mask` is true of `fd`, and when its peer is gone, whatever `mask`."""
+        """Call `callback(events)` when one of `mask` is true of `fd`, and when its peer is gone, whatever
+        `mask`.
+        """
         if fd in self._callbacks:
             self._epoll.modify(fd, mask)
         else:

@@ -1,7 +1,7 @@
 """What the engine remembers of a container, as it is kept in the database.
 
-A record is written whenever something changes, so an engine that was killed finds everything as it was. What only
-the kernel and the keeper know (does it still run?) is asked of them at the next start: see `takeover`.
+A record is written whenever something changes, so an engine that was killed finds everything as it was. What
+only the kernel and the keeper know (does it still run?) is asked of them at the next start: see `takeover`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ CREATED, RUNNING, PAUSED, EXITED, DEAD = "created", "running", "paused", "exited
 
 
 class State(msgspec.Struct):
-    """What became of it. Times in RFC 3339, `NEVER` for what has not happened; `start_time` in ticks, see proc(5)."""
+    """What became of it.
+
+    Times in RFC 3339, `NEVER` for what has not happened; `start_time` in ticks, see proc(5).
+    """
 
     status: str = CREATED
     pid: int = 0

@@ -1,7 +1,7 @@
 """All containers of an engine by id and name, in memory and in the database at once.
 
-Requests for one container must not cross: a start and a removal, say. So each has a lock, held for as long as its
-state changes. Whoever waits for its end or its removal waits for a future here.
+Requests for one container must not cross: a start and a removal, say. So each has a lock, held for as long as
+its state changes. Whoever waits for its end or its removal waits for a future here.
 """
 
 from __future__ import annotations
@@ -50,6 +50,14 @@ class Kept:
         _wake(self.exits, self.record.state.exit_code)
         _wake(self.removals, self.record.state.exit_code)
 
+    async def wait(self, condition: str) -> int:
+        """The exit code, when `condition` holds: not-running, next-exit or removed."""
+        if condition == "removed":
+            return await self.removal()
+        if condition == "not-running" and not self.record.state.running:
+            return self.record.state.exit_code
+        return await self.next_exit()
+
     async def next_exit(self) -> int:
         """The exit code, at its next end or when it is removed."""
         return await _wait(self.exits)
@@ -80,7 +88,7 @@ class Shelf:
         return self._by_id.get(container_id)
 
     def find(self, text: str) -> Kept:
-        """By name, whole id or beginning of an id. Raises NotFoundError and BadInputError in Docker's words."""
+        """By name, whole id or beginning of an id. Raises NotFoundError, BadInputError (Docker's words)."""
         bare = text.removeprefix("/")
         kept = self._by_id.get(bare) or self._by_id.get(self._ids.get(bare, ""))
         if kept is not None:

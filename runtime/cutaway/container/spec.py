@@ -1,12 +1,14 @@
 """What a client may ask for when it creates a container: the body of Docker's `POST /containers/create`.
 
-The structs below are that JSON, field for field under Docker's names, parsed once. Go clients write `null` where
-nothing was said, so every field takes null and holds its default then. What the image says is merged in by
-`merge_image`, by Docker's rules; what makes no sense is refused by `checks` before anything is changed.
+The structs below are that JSON, field for field under Docker's names, parsed once. Go clients write `null`
+where nothing was said, so every field takes null and holds its default then. What the image says is merged in
+by `merge_image`, by Docker's rules; what makes no sense is refused by `checks` before anything is changed.
 """
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, Optional, TypeVar
 
 import msgspec
@@ -32,12 +34,25 @@ class Body(msgspec.Struct, rename="pascal"):
     """A part of the request. Nulls become defaults after decoding."""
 
     def __post_init__(self) -> None:
-        for field in msgspec.structs.fields(type(self)):
-            if getattr(self, field.name) is None:
-                if field.default is not msgspec.NODEFAULT:
-                    setattr(self, field.name, field.default)
-                elif field.default_factory is not msgspec.NODEFAULT:
-                    setattr(self, field.name, field.default_factory())
+        for name, make in _defaults(type(self)):
+            if getattr(self, name) is None:
+                setattr(self, name, make())
+
+
+@functools.cache
+def _defaults(kind: type[Body]) -> tuple[tuple[str, Callable[[], Any]], ...]:
+    """For each field what makes its default; looked up once, because asking msgspec is slow."""
+    found: list[tuple[str, Callable[[], Any]]] = []
+    for field in msgspec.structs.fields(kind):
+        if field.default_factory is not msgspec.NODEFAULT:
+            found.append((field.name, field.default_factory))
+        elif field.default not in (None, msgspec.NODEFAULT):
+            found.append((field.name, functools.partial(_same, field.default)))
+    return tuple(found)
+
+
+def _same(value: T) -> T:
+    return value
 
 
 class Ulimit(Body):
@@ -188,8 +203,7 @@ class CreateBody(Config):
 
     def config(self) -> Config:
         """The first part alone, a copy."""
-        values = {field.name: getattr(self, field.name) for field in msgspec.structs.fields(Config)}
-        return Config(**values)
+        return Config(**{name: getattr(self, name) for name in Config.__struct_fields__})
 
 
 def words(value: list[str] | str | None) -> list[str]:
@@ -198,10 +212,11 @@ def words(value: list[str] | str | None) -> list[str]:
 
 
 def merge_image(config: Config, image: RunConfig) -> Config:
-    """Fill in what the request left open from the image's config, by Docker's rules (moby, daemon/commit.go, merge).
+    """Fill in what the request left open from the image's config, by Docker's rules (moby, daemon/commit.go,
+    merge).
 
-    The image's command counts only when neither command nor entrypoint were given; an entrypoint of `[""]` takes the
-    image's away. Variables, labels, ports and volumes are joined; the request's win.
+    The image's command counts only when neither command nor entrypoint were given; an entrypoint of `[""]`
+    takes the image's away. Variables, labels, ports and volumes are joined; the request's win.
     """
     entrypoint, command = words(config.entrypoint), words(config.cmd)
     if not entrypoint:

@@ -1,11 +1,12 @@
 """The keeper's ends of a process's standard input, output and error.
 
-Without a terminal these are three pipes. With one it is the master of a pseudo terminal, which the child opens in its
-own /dev/pts and sends back (see `steps.OpenTerminal`). What the process writes is read here once and given to the log
-and to every attached client; what clients type goes into the pipe or the master.
+Without a terminal these are three pipes. With one it is the master of a pseudo terminal, which the child
+opens in its own /dev/pts and sends back (see `steps.OpenTerminal`). What the process writes is read here once
+and given to the log and to every attached client; what clients type goes into the pipe or the master.
 
-Reading stops while a client's buffer is full and starts again when it has room. At the process's end what is still in
-the pipe is taken whatever the buffers say: a pipe holds a bounded amount, and the program can add no more.
+Reading stops while a client's buffer is full and starts again when it has room. At the process's end what is
+still in the pipe is taken whatever the buffers say: a pipe holds a bounded amount, and the program can add no
+more.
 """
 
 from __future__ import annotations
@@ -141,12 +142,15 @@ class Stdio:
             self._log.close()
 
     def let_go(self) -> None:
-        """Send the clients their end. Only now, because a client then asks the engine for the exit code at once."""
+        """Send the clients their end.
+
+        Only now, because a client then asks the engine for the exit code at once.
+        """
         attachments, self._attachments = self._attachments, []
         for attachment in attachments:
             attachment.finish()
 
-    # What attachments call ------------------------------------------------------------------------------------
+    # What attachments call
 
     def take_input(self, data: bytes) -> bool:
         """See `attachment.Source`."""
@@ -171,7 +175,7 @@ class Stdio:
         if detached:
             self._detached()
 
-    # ----------------------------------------------------------------------------------------------------------
+    # --
 
     def _begin(self) -> None:
         for fd in self._outputs:

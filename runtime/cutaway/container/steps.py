@@ -1,10 +1,12 @@
-"""Steps that only make sense in a child of the keeper: the terminal, the ends of pipes, waiting, dying together.
+"""Steps that only make sense in a child of the keeper: the terminal, the ends of pipes, waiting, dying
+together.
 
-They find what the keeper gave its child in `context.fds`: "beside" (a pipe that is readable when the keeper has done
-its part) and "keeper" (a socket to the keeper, over which the terminal's master goes home). Where there is no keeper,
-as when a plan is only recorded, they have nothing to do.
+They find what the keeper gave its child in `context.fds`: "beside" (a pipe that is readable when the keeper
+has done its part) and "keeper" (a socket to the keeper, over which the terminal's master goes home). Where
+there is no keeper, as when a plan is only recorded, they have nothing to do.
 """
 
+# ruff: noqa: D102 - describe() and execute() are documented once, on Step
 from __future__ import annotations
 
 import fcntl
@@ -65,9 +67,11 @@ class OpenTerminal(Step):
 
 @dataclass(frozen=True, slots=True)
 class UseTerminal(Step):
-    """Make the terminal that was opened input, output, error and the controlling terminal; send its master home.
+    """Make the terminal that was opened input, output, error and the controlling terminal; send its master
+    home.
 
-    `rows` or `columns` of 0 leave the size alone. `uid` becomes its owner, so that the user may open it by name.
+    `rows` or `columns` of 0 leave the size alone. `uid` becomes its owner, so that the user may open it by
+    name.
     """
 
     rows: int = 0
@@ -97,7 +101,7 @@ class UseTerminal(Step):
 
 @dataclass(frozen=True, slots=True)
 class GiveStdio(Step):
-    """Make the user the owner of the pipes, so that the program may open /dev/stdout and /dev/stderr by name."""
+    """Make the user the owner of the pipes, so that the program may open /dev/stdout by name."""
 
     uid: int
     gid: int

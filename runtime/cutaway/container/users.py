@@ -1,7 +1,8 @@
 """Who `-u name` is: looked up in the container's own /etc/passwd and /etc/group, without running anything.
 
-The files are read from the writable layer or the topmost layer that has them, as overlayfs would show them. Each is
-opened below its layer's folder and cannot lead out of it, whatever links an image holds (`linux.files.RootFiles`).
+The files are read from the writable layer or the topmost layer that has them, as overlayfs would show them.
+Each is opened below its layer's folder and cannot lead out of it, whatever links an image holds
+(`linux.files.RootFiles`).
 """
 
 from __future__ import annotations
@@ -62,7 +63,9 @@ def find_user(text: str, read: Read, extra_groups: Sequence[str] = ()) -> User:
 
 
 def layered_reader(folders: Sequence[Path]) -> Read:
-    """Read from the first of `folders`, the topmost first, that has the path; "" when none has or it was deleted."""
+    """Read from the first of `folders`, the topmost first, that has the path; "" when none has or it was
+    deleted.
+    """
 
     def read(path: str) -> str:
         for folder in folders:

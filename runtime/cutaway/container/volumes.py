@@ -1,8 +1,8 @@
 """What is mounted into a container: folders and files of the host, named volumes, memory.
 
-A named volume is a folder that the engine owns, `volumes/<name>/_data` below its root; it outlives the container. A
-path that an image or `-v /path` declares without a source gets a volume with a random name, which goes with the
-container. A new volume begins with what the image has at that place, as in Docker.
+A named volume is a folder that the engine owns, `volumes/<name>/_data` below its root; it outlives the
+container. A path that an image or `-v /path` declares without a source gets a volume with a random name,
+which goes with the container. A new volume begins with what the image has at that place, as in Docker.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ def prepare(mounts: list[Mount]) -> None:
                 Path(mount.source).mkdir(parents=True)
         except OSError as error:
             raise BadInputError(
-                f"error while creating mount source path '{mount.source}': mkdir: {(error.strerror or '').lower()}",
+                f"error while creating mount source path '{mount.source}': mkdir: "
+                f"{(error.strerror or '').lower()}",
                 "make it yourself, or choose another place",
             ) from error
 
@@ -92,7 +93,8 @@ def _from_request(request: MountRequest, volumes: Path) -> Mount:
     if request.type == "bind":
         if not request.source.startswith("/"):
             raise BadInputError(
-                f"invalid mount config for type \"bind\": invalid mount path: '{request.source}' mount path must be absolute"
+                f"invalid mount config for type \"bind\": invalid mount path: '{request.source}' "
+                "mount path must be absolute"
             )
         if not os.path.lexists(request.source) and not request.bind_options.get("CreateMountpoint"):
             raise BadInputError(
@@ -117,7 +119,8 @@ def _volume(name: str, target: str, volumes: Path, *, read_only: bool) -> Mount:
     if not _NAME.fullmatch(name):
         raise BadInputError(
             f'create {name}: "{name}" includes invalid characters for a local volume name, '
-            'only "[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. If you intended to pass a host directory, use absolute path'
+            'only "[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. '
+            "If you intended to pass a host directory, use absolute path"
         )
     return Mount("volume", target, str(volumes / name / "_data"), name, read_only)
 
