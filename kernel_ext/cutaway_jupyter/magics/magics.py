@@ -1,4 +1,4 @@
-"""`%container`, `%%container` and `%%dockerfile`: parse, call the command tree, which writes into the cell."""
+"""`%container`, `%%container`, `%%dockerfile`: parse, call the command tree, which writes into the cell."""
 
 from __future__ import annotations
 
