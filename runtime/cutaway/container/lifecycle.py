@@ -17,18 +17,19 @@ import socket
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
-from cutaway.container import attaching, checks, drafting, folders, listing, logs, records, volumes
+from cutaway.container import attaching, checks, drafting, folders, listing, logs, volumes
 from cutaway.container.ending import Ending
 from cutaway.container.execs import Execs
 from cutaway.container.inspecting import inspect
 from cutaway.container.keeper_client import KeeperClient
+from cutaway.container.listener import Listener
 from cutaway.container.plan import Plan
 from cutaway.container.preparation import Preparation
 from cutaway.container.records import EXITED, PAUSED, Record
 from cutaway.container.shelf import Kept, Shelf
 from cutaway.container.spec import CreateBody
 from cutaway.container.starting import Starting
-from cutaway.container.takeover import clear_kernel, forget_cgroups, take_over
+from cutaway.container.takeover import forget_cgroups, take_over
 from cutaway.errors import BadInputError, ConflictError, CutawayError
 from cutaway.events import EventLog
 from cutaway.layer.layers import Layers
@@ -63,8 +64,8 @@ class Containers:
         self.execs = Execs(self.shelf, keeper, self.preparation, events)
         self.starting = Starting(self.shelf, keeper, self.preparation, settings)
         self.ending = Ending(self.shelf, keeper, settings.instance)
-        self._tasks: set[asyncio.Task[None]] = set()
-        keeper.on_event, keeper.on_lost = self._keeper_says, self._keeper_lost
+        self._listener = Listener(self.shelf, self.execs, settings, self.ended, self._emit)
+        keeper.on_event, keeper.on_lost = self._listener.says, self._listener.lost
 
     # Making
 
@@ -193,27 +194,6 @@ class Containers:
                 raise ConflictError(f"container {kept.record.id} is not paused")
             await self.ending.thaw(kept)
         self._emit("unpause", kept.record)
-
-    # What the keeper says
-
-    def _keeper_says(self, event: dict[str, Any]) -> None:
-        if event.get("exec_id"):
-            self.execs.ended(event)
-        elif event["event"] == "exit":
-            kept = self.shelf.get(event["id"])
-            if kept:
-                code, oom, finished = event["code"], event["oom"], records.rfc3339(event["time"])
-                self._in_background(self.ended(kept, code, oom=oom, finished=finished, pid=event["pid"]))
-        elif event["event"] == "detach" and (kept := self.shelf.get(event["id"])):
-            self._emit("detach", kept.record)
-
-    def _keeper_lost(self) -> None:
-        """The keeper died and took every container along."""
-        self.execs.all_ended()
-        for kept in self.shelf:
-            if kept.record.state.running:
-                clear_kernel(kept.record, self.settings)
-                self._in_background(self.ended(kept, 137, oom=False, finished=records.now()))
 
     async def ended(self, kept: Kept, code: int, *, oom: bool, finished: str, pid: int = 0) -> None:
         """Record the end of a container, give back what it had, tell everybody.
@@ -395,17 +375,11 @@ class Containers:
 
     async def close(self) -> None:
         """Let go: containers run on. What is being recorded is finished first."""
-        while self._tasks:
-            await asyncio.wait(tuple(self._tasks))
+        await self._listener.idle()
         await self.keeper.close()
         await folders.discarded()
         if not any(kept.record.state.running for kept in self.shelf):
             forget_cgroups(self.settings)
-
-    def _in_background(self, work: Any) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
     def _emit(self, action: str, record: Record, **more: str) -> None:
         if not record.quiet:

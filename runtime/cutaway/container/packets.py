@@ -91,7 +91,7 @@ def receive(connection: socket.socket) -> tuple[dict[str, Any] | None, list[int]
 
 
 def receive_fds(connection: socket.socket, size: int) -> tuple[bytes, list[int]]:
-    """One message and its descriptors, closed on exec. (`socket.recv_fds` drops the flag that asks for that.)"""
+    """One message and its descriptors, closed on exec: `socket.recv_fds` drops the flag that asks for it."""
     fds = array.array("i")
     room = socket.CMSG_LEN(MOST_FDS * fds.itemsize)
     data, luggage, _, _ = connection.recvmsg(size, room, socket.MSG_CMSG_CLOEXEC)
