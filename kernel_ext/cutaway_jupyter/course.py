@@ -1,15 +1,17 @@
 """Give a lesson the same beginning each time: no containers, no images of earlier tries, `busybox` at hand.
 
-Only the student's own Cutaway engine is tidied up. On an engine that `DOCKER_HOST` names, other people's
-containers may run.
+Only an engine that was set apart for lessons is tidied up, as `cutaway lab` does it. On the default engine,
+and on one that `DOCKER_HOST` names, containers may run that somebody needs.
 """
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from cutaway.errors import ConflictError
+from cutaway.settings import Settings, default_root
 from cutaway_jupyter.engine import engine_api
 
 if TYPE_CHECKING:
@@ -41,7 +43,12 @@ def _own_engine() -> Api:
     if not api.own:
         raise ConflictError(
             "reset removes every container, and this engine is not the course's own",
-            "del os.environ['DOCKER_HOST'] leads back to your own",
+            "unset DOCKER_HOST, and open the lesson with: cutaway lab",
+        )
+    if Settings.from_environment().root == default_root(os.environ):
+        raise ConflictError(
+            "reset removes every container, and this is the engine of your own work",
+            "open the lesson with `cutaway lab`, or set CUTAWAY_ROOT to another folder",
         )
     return api
 

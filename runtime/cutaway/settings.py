@@ -131,6 +131,12 @@ def default_root(environ: Mapping[str, str]) -> Path:
     return Path(data) / "cutaway"
 
 
+def course_root(environ: Mapping[str, str]) -> Path:
+    """The root of the course's own engine: beside the default one, because lessons remove every container."""
+    default = default_root(environ)
+    return default.with_name(f"{default.name}-course")
+
+
 def default_socket(environ: Mapping[str, str]) -> Path:
     """`/run/cutaway/engine.sock` for root, else below `XDG_RUNTIME_DIR`."""
     if os.geteuid() == 0:

@@ -1,4 +1,9 @@
-"""`lab`: JupyterLab on the course's notebooks."""
+"""`lab`: JupyterLab on the course's notebooks, with an engine of the course's own.
+
+A lesson begins with a reset, which removes every container. So the course never meets the engine that
+somebody works with: it has a root folder of its own beside the default one, which whatever runs in this
+JupyterLab uses, its terminals included.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +16,9 @@ import click
 from cutaway.cli.failures import CommandError
 from cutaway.cli.session import Session, pass_session
 from cutaway.cli.tree import command
+from cutaway.settings import course_root
+
+ENGINE_NAMES = ("CUTAWAY_ROOT", "CUTAWAY_HOST", "DOCKER_HOST")
 
 
 @command("lab", examples=["lab", "lab --port 9000 --no-browser my-notebooks/"])
@@ -27,7 +35,7 @@ def lab(session: Session, *, port: int | None, ip: str | None, no_browser: bool,
     if not place.is_dir():
         raise CommandError(f"there is no folder {place}", "name the folder to open")
     command = lab_command(place, port=port, ip=ip, browser=not no_browser)
-    os.execv(command[0], command)
+    os.execve(command[0], command, environment(place))
 
 
 def lab_command(folder: Path, *, port: int | None, ip: str | None, browser: bool) -> list[str]:
@@ -42,6 +50,14 @@ def lab_command(folder: Path, *, port: int | None, ip: str | None, browser: bool
         "--LabApp.news_url=None",
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
     ]
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """JupyterLab's variables: for the lessons they name the course's engine, unless one is named already."""
+    given = dict(os.environ)
+    if folder != lessons() or any(given.get(name) for name in ENGINE_NAMES):
+        return given
+    return given | {"CUTAWAY_ROOT": str(course_root(given))}
 
 
 def lessons() -> Path:
