@@ -39,18 +39,12 @@ def reset() -> None:
 
 
 def _own_engine() -> Api:
-    api = engine_api()
-    if not api.own:
+    if os.environ.get("DOCKER_HOST") or Settings.from_environment().root == default_root(os.environ):
         raise ConflictError(
-            "reset removes every container, and this engine is not the course's own",
-            "unset DOCKER_HOST, and open the lesson with: cutaway lab",
+            "reset removes every container, and this engine was not set apart for lessons",
+            "open the lesson with `cutaway lab`, or unset DOCKER_HOST and set CUTAWAY_ROOT",
         )
-    if Settings.from_environment().root == default_root(os.environ):
-        raise ConflictError(
-            "reset removes every container, and this is the engine of your own work",
-            "open the lesson with `cutaway lab`, or set CUTAWAY_ROOT to another folder",
-        )
-    return api
+    return engine_api()
 
 
 def _ensure(api: Api, name: str) -> None:

@@ -23,6 +23,10 @@ class CutawayError(Exception):
         self.message = message
         self.hint = hint
 
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows in place of a traceback, when the error reaches a person."""
+        return [f"error: {self.message}", *([f"hint: {self.hint}"] if self.hint else [])]
+
 
 class BadInputError(CutawayError):
     """The request itself is wrong: a flag, a value, a name, a Dockerfile."""
