@@ -23,9 +23,17 @@ class CutawayError(Exception):
         self.message = message
         self.hint = hint
 
+    def lines(self) -> list[str]:
+        """How an error looks everywhere: `error: …`, then `hint: …` if there is one.
+
+        A syntax error brings the line that it points at; those lines stay between the two.
+        """
+        first, *pointing = self.message.strip().splitlines() or [""]
+        return [f"error: {first}", *pointing, *([f"hint: {' '.join(self.hint.split())}"] if self.hint else [])]
+
     def _render_traceback_(self) -> list[str]:
-        """What IPython shows in place of a traceback, when the error reaches a person."""
-        return [f"error: {self.message}", *([f"hint: {self.hint}"] if self.hint else [])]
+        """What IPython shows in place of a traceback when the error ends a cell."""
+        return self.lines()
 
 
 class BadInputError(CutawayError):

@@ -184,7 +184,7 @@ def main() -> None:
     try:
         run_engine(Settings.from_environment())
     except CutawayError as error:
-        sys.stderr.write(f"error: {error.message}\n" + (f"hint: {error.hint}\n" if error.hint else ""))
+        sys.stderr.write("\n".join(error.lines()) + "\n")
         raise SystemExit(1) from None
 
 

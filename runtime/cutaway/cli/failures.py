@@ -33,12 +33,5 @@ class InterruptedCommandError(CommandError):
 
 
 def two_lines(error: CutawayError) -> str:
-    """How an error looks everywhere: `error: …`, then `hint: …` if there is one; no newline at the end.
-
-    A syntax error brings the line that it points at; those lines stay between the two.
-    """
-    first, *pointing = error.message.strip().splitlines() or [""]
-    lines = [f"error: {first}", *pointing]
-    if error.hint:
-        lines.append(f"hint: {' '.join(error.hint.split())}")
-    return "\n".join(lines)
+    """An error as text, without a newline at its end."""
+    return "\n".join(error.lines())

@@ -1,7 +1,7 @@
 """The filters of `docker images --filter`: which images a list shows.
 
-Values of one filter are alternatives for `dangling` and `reference`, and all have to hold for the others; several
-filters all have to hold. Source: Docker Engine API 1.47, `GET /images/json`, query parameter `filters`.
+Values of one filter are alternatives for `dangling` and `reference`, and all have to hold for the others;
+several filters all have to hold. Source: Docker Engine API 1.47, `GET /images/json`, parameter `filters`.
 """
 
 from __future__ import annotations
