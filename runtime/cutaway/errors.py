@@ -29,7 +29,8 @@ class CutawayError(Exception):
         A syntax error brings the line that it points at; those lines stay between the two.
         """
         first, *pointing = self.message.strip().splitlines() or [""]
-        return [f"error: {first}", *pointing, *([f"hint: {' '.join(self.hint.split())}"] if self.hint else [])]
+        hint = [f"hint: {' '.join(self.hint.split())}"] if self.hint else []
+        return [f"error: {first}", *pointing, *hint]
 
     def _render_traceback_(self) -> list[str]:
         """What IPython shows in place of a traceback when the error ends a cell."""
