@@ -187,7 +187,8 @@ def input_of(session: Session, file: str | None) -> Iterator[Any]:
     try:
         opened = Path(file).expanduser().open("rb")
     except OSError as error:
-        raise CommandError(f"cannot open {file}: {(error.strerror or str(error)).lower()}") from error
+        reason = (error.strerror or str(error)).lower()
+        raise CommandError(f"cannot open {file}: {reason}", "check the path and its mode") from error
     with opened:
         yield opened
 

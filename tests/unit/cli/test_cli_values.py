@@ -118,9 +118,9 @@ def test_a_moment_is_seconds_since_the_epoch() -> None:
 
 def test_run_makes_dockers_body() -> None:
     body = body_of(
-        "-d", "-p", "8080:80", "-m", "64m", "--cpus", "0.5", "-e", "A=1", "-w", "/tmp", "-u", "1:2", "-h", "box",
-        "--net", "none", "--entrypoint", "sh", "-l", "a=b", "-l", "c", "-v", "/h:/c:ro", "-v", "/d", "--rm",
-        "busybox", "-c", "true",
+        "-d", "-p", "8080:80", "-m", "64m", "--cpus", "0.5", "-e", "A=1", "-w", "/tmp", "-u", "1:2", "-h",
+        "box", "--net", "none", "--entrypoint", "sh", "-l", "a=b", "-l", "c", "-v", "/h:/c:ro", "-v", "/d",
+        "--rm", "busybox", "-c", "true",
     )  # fmt: skip
     assert body == {
         "Image": "busybox",
