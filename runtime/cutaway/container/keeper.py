@@ -349,8 +349,16 @@ def _cgroup(plan: Plan) -> Cgroup | None:
     return None
 
 
+def _default_signals() -> None:
+    """Forget what the shell that started the engine ignores: a container would inherit it, signal(7)."""
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+
+
 def main(path: str, ready_fd: int = -1) -> None:
     """Be the keeper at socket `path`; a byte on `ready_fd` says when it listens."""
+    _default_signals()
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
         signal.signal(number, signal.SIG_IGN)
 
