@@ -10,7 +10,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 from IPython.display import display
 
-from cutaway.cli.failures import INTERRUPTED, CommandError, InterruptedCommandError, two_lines
+from cutaway.cli.failures import INTERRUPTED, CommandError, InterruptedCommandError
 from cutaway.cli.main import invoke
 from cutaway.cli.session import Session
 from cutaway.cli.streams import Streams, of_a_cell
@@ -18,20 +18,6 @@ from cutaway.errors import CutawayError
 from cutaway_jupyter.magics.expand import words_of
 
 PROGRAM = "%container"
-
-
-class ContainerError(Exception):
-    """What ends a cell whose command failed: shown as two lines, without a traceback."""
-
-    def __init__(self, error: CutawayError, exit_code: int) -> None:
-        super().__init__(error.message)
-        self.message = error.message
-        self.hint = error.hint
-        self.exit_code = exit_code
-        self._lines = two_lines(error).splitlines()
-
-    def _render_traceback_(self) -> list[str]:
-        return self._lines
 
 
 @magics_class
@@ -45,7 +31,7 @@ class ContainerMagics(Magics):
     def container(self, line: str, cell: str | None = None) -> None:
         """Docker's commands: `%container run busybox echo hi`; with `%%` the cell is the input.
 
-        `%container` alone lists the commands. Raises ContainerError.
+        `%container` alone lists the commands. Raises CommandError.
         """
         stdin = None if cell is None else io.BytesIO(cell.encode())
         self._end_with(lambda: self._run(line, stdin))
@@ -55,13 +41,12 @@ class ContainerMagics(Magics):
     def dockerfile(self, line: str, cell: str | None = None) -> None:
         """`%%dockerfile -t NAME [FOLDER]`: build an image; FOLDER is what it copies from.
 
-        The flags are those of `%container build`. Raises ContainerError.
+        The flags are those of `%container build`. Raises CommandError.
         """
         if cell is None:
-            error = CommandError(
+            raise CommandError(
                 "%dockerfile has no Dockerfile", "write %%dockerfile -t NAME, and the lines below it"
             )
-            raise ContainerError(error, error.exit_code)
         self._end_with(lambda: self._build(line, cell))
 
     def _run(self, line: str, stdin: io.BytesIO | None) -> int:
@@ -99,17 +84,12 @@ class ContainerMagics(Magics):
 
     def _end_with(self, work: Any) -> None:
         """Do the work, note its exit code, and show what went wrong in two lines."""
-        failure: CutawayError
+        names: dict[str, Any] = self.shell.user_ns
         try:
-            code = work()
+            names["_exit_code"] = work()
         except KeyboardInterrupt:
-            failure, code = InterruptedCommandError("nothing was left half made"), INTERRUPTED
-        except CommandError as error:
-            failure, code = error, error.exit_code
+            names["_exit_code"] = INTERRUPTED
+            raise InterruptedCommandError("nothing was left half made") from None
         except CutawayError as error:
-            failure, code = error, 1
-        else:
-            self.shell.user_ns["_exit_code"] = code
-            return
-        self.shell.user_ns["_exit_code"] = code
-        raise ContainerError(failure, code) from None
+            names["_exit_code"] = error.exit_code
+            raise

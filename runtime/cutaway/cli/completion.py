@@ -163,15 +163,16 @@ def _silent() -> Streams:
 
 _BASH = """_cutaway_complete() {
     local IFS=$'\\n'
-    COMPREPLY=($(COMP_WORDS="${COMP_WORDS[*]}" COMP_CWORD=$COMP_CWORD _CUTAWAY_COMPLETE=bash_complete
-    cutaway))
+    local words="${COMP_WORDS[*]}"
+    COMPREPLY=($(env COMP_WORDS="$words" COMP_CWORD=$COMP_CWORD _CUTAWAY_COMPLETE=bash_complete cutaway))
 }
 complete -o default -F _cutaway_complete cutaway
 """
 _ZSH = """_cutaway_complete() {
     local -a found
-    found=("${(@f)$(COMP_WORDS="${(F)words}" COMP_CWORD=$((CURRENT-1)) _CUTAWAY_COMPLETE=zsh_complete
-    cutaway)}") compadd -a found
+    local typed="${(F)words}"
+    found=("${(@f)$(env COMP_WORDS="$typed" COMP_CWORD=$((CURRENT-1)) _CUTAWAY_COMPLETE=zsh_complete cutaway)}")
+    compadd -a found
 }
 compdef _cutaway_complete cutaway
 """

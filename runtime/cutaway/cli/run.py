@@ -18,6 +18,7 @@ from cutaway.cli.failures import REFUSED, CommandError, InterruptedCommandError
 from cutaway.cli.options import container_options, create_body, flag, many, one
 from cutaway.cli.session import Session, pass_session
 from cutaway.cli.tree import command
+from cutaway.errors import CutawayError
 
 NOT_FOUND, NOT_EXECUTABLE = 127, 126
 
@@ -48,6 +49,8 @@ def run(session: Session, /, *, image: str, words: tuple[str, ...], **options: A
         raise
     except CommandError as error:
         raise error if error.exit_code != 1 else error.ending_with(REFUSED) from error.__cause__
+    except CutawayError as error:  # no engine
+        raise CommandError(error.message, error.hint, exit_code=REFUSED) from error
 
 
 @command("create", examples=["create --name web -p 8080:80 busybox httpd -f"], program_follows=True)
