@@ -7,6 +7,7 @@ its traceback.
 
 from __future__ import annotations
 
+import errno
 import logging
 from typing import Any
 
@@ -54,6 +55,10 @@ def error_answer(error: Exception, what: str) -> web.Response:
             log.warning("%s: %s", what, error.message, exc_info=error)
         return json_answer(error_body(error), error.status)
     log.error("%s failed", what, exc_info=error)
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+        where = f" at {error.filename}" if error.filename else ""
+        message = f"cannot write{where}: {(error.strerror or '').lower()}"
+        return json_answer({"message": message, "hint": "free some space below the engine's root folder"}, 500)
     line = f"{type(error).__name__}: {error}".splitlines()[0]
     return json_answer({"message": f"the engine failed: {line}", "hint": "see engine.log in its root"}, 500)
 
