@@ -171,7 +171,8 @@ complete -o default -F _cutaway_complete cutaway
 _ZSH = """_cutaway_complete() {
     local -a found
     local typed="${(F)words}"
-    found=("${(@f)$(env COMP_WORDS="$typed" COMP_CWORD=$((CURRENT-1)) _CUTAWAY_COMPLETE=zsh_complete cutaway)}")
+    export COMP_CWORD=$((CURRENT-1))
+    found=("${(@f)$(env COMP_WORDS="$typed" _CUTAWAY_COMPLETE=zsh_complete cutaway)}")
     compadd -a found
 }
 compdef _cutaway_complete cutaway
