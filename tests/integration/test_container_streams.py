@@ -267,6 +267,17 @@ def test_exec_of_nothing_says_so_on_the_stream() -> None:
     in_room(test)
 
 
+def test_many_short_execs_all_end_and_are_collected() -> None:
+    async def test(made: Room) -> None:
+        container = await made.start(*SLEEP)
+        for _ in range(10):
+            ends = await asyncio.gather(*(made.execute(container, "true") for _ in range(8)))
+            assert ends == [(0, b"")] * 8
+        assert [p["id"] for p in await made.containers.keeper.list()] == [container]
+
+    in_room(test)
+
+
 def test_exec_ends_with_its_container() -> None:
     async def test(made: Room) -> None:
         container = await made.start(*SLEEP)

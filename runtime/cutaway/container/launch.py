@@ -13,6 +13,7 @@ When anything fails, the child is killed, the after steps run, and nothing is le
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -67,10 +68,14 @@ class Launch:
             context.pid = self.pid
             try:
                 self._run("beside", self._plan.beside, context)
-                os.write(beside, b"\n")
+                with contextlib.suppress(BrokenPipeError):  # a plan that waits for nothing may be through
+                    os.write(beside, b"\n")
             finally:
                 os.close(beside)
         except _FailedError:
+            self._give_up()
+        except Exception as error:  # no child may be left that nobody waits for
+            self.failure = child.error_to_json(error, None)
             self._give_up()
         else:
             self._reactor.watch(self._report, READ, self._read_report)
