@@ -16,8 +16,8 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 # The engine compiles its seccomp filter with libseccomp2 and makes its base images with mmdebstrap.
 LAB_PACKAGES := ca-certificates libseccomp2 mmdebstrap python3-venv
-# The tests open the lesson in a real browser, read the firewall with nft, and compile the benchmark's floor.
-TEST_PACKAGES := $(LAB_PACKAGES) chromium fonts-dejavu-core gcc libc6-dev nftables
+# The tests open the lesson in a real browser, look at links and firewall with ip and nft, and compile the floor.
+TEST_PACKAGES := $(LAB_PACKAGES) busybox-static chromium fonts-dejavu-core gcc iproute2 libc6-dev nftables
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
