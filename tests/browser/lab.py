@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import nbformat
 from playwright.sync_api import Error, Locator, Page, expect
 
 CHROMIUM_ARGUMENTS = [
@@ -28,6 +29,11 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "apputils-extension/themes": {"theme": "JupyterLab Light", "adaptive-theme": False},
 }
 MINUTES = 60_000  # milliseconds
+FIRST = "warm-up.ipynb"
+WARM_UP = """\
+import anywidget, ipywidgets
+
+display(anywidget.AnyWidget(), ipywidgets.Label("ready"))"""
 
 
 class Lab:
@@ -69,23 +75,29 @@ class Lab:
             path.write_text(json.dumps(values))
 
     def open(self, page: Page, notebook: Path) -> None:
-        """Open a copy of a notebook, and wait until its kernel is there."""
+        """Open a copy of a notebook in a page that has all of Lab's parts, and wait for its kernel.
+
+        Lab fetches the code for widgets when the first one is shown. Chromium drops what it is fetching
+        whenever an interface of the machine comes or goes, and that is what a lesson does. So a notebook with
+        an empty widget goes first.
+        """
+        nbformat.write(_warm_up(), self.folder / FIRST)
         shutil.copy(notebook, self.folder)
-        address = f"http://127.0.0.1:{self._port}/lab/tree/{notebook.name}?token={self._token}&reset"
         self._wait_until_it_listens()
         for attempts_left in (2, 1, 0):
             try:
-                page.goto(address)
-                page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=MINUTES / 2)
+                page.goto(f"http://127.0.0.1:{self._port}/lab/tree/{FIRST}?token={self._token}&reset")
+                _wait_for_kernel(page)
+                menu(page, "Run", "Run All Cells")
+                page.wait_for_selector(".jp-OutputArea .widget-label", timeout=MINUTES / 2)
                 break
             except Error:
-                # Chromium drops its requests whenever an interface of the machine comes or goes
                 if not attempts_left:
                     raise
-        # the two "kernel is ready" places differ between versions of Lab; the menu entry works from then on
-        expect(page.locator(".jp-Notebook-ExecutionIndicator")).to_have_attribute(
-            "data-status", "idle", timeout=MINUTES
-        )
+        menu(page, "File", "Close and Shut Down Notebook…")
+        page.locator(".jp-Dialog .jp-mod-accept").click()
+        page.locator(".jp-DirListing-item", has_text=notebook.name).dblclick()
+        _wait_for_kernel(page)
 
     def log(self) -> str:
         """What the server wrote."""
@@ -112,8 +124,17 @@ class Lab:
         assert self._process.poll() is None, self.log()
 
 
+def _warm_up() -> Any:
+    kernel = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+    return nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell(WARM_UP)],
+        metadata={"kernelspec": kernel, "language_info": {"name": "python"}},
+    )
+
+
 def run_all(page: Page) -> None:
     """Run → Restart Kernel and Run All Cells…; returns when every cell has run."""
+    menu(page, "Edit", "Clear Outputs of All Cells")  # the numbers that were saved say nothing about this run
     menu(page, "Run", "Restart Kernel and Run All Cells…")
     page.locator(".jp-Dialog .jp-mod-accept").click()
     _wait_until_ran(page, 0)
@@ -121,6 +142,7 @@ def run_all(page: Page) -> None:
 
 def run_up_to_the_last_cell(page: Page) -> None:
     """Select the last cell but one of code, then Kernel → Restart Kernel and Run up to Selected Cell…"""
+    menu(page, "Edit", "Clear Outputs of All Cells")
     code_cells(page).nth(-2).locator(".jp-InputPrompt").click()
     menu(page, "Kernel", "Restart Kernel and Run up to Selected Cell…")
     page.locator(".jp-Dialog .jp-mod-accept").click()
@@ -138,6 +160,12 @@ def menu(page: Page, *names: str) -> None:
     page.locator("#jp-MainMenu").get_by_role("menuitem", name=names[0], exact=True).click()
     for name in names[1:]:
         page.locator(".lm-Menu .lm-Menu-item", has_text=name).first.click()
+
+
+def _wait_for_kernel(page: Page) -> None:
+    page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=MINUTES / 2)
+    indicator = page.locator(".jp-Notebook-ExecutionIndicator")
+    expect(indicator).to_have_attribute("data-status", "idle", timeout=MINUTES)
 
 
 def code_cells(page: Page) -> Locator:

@@ -24,7 +24,7 @@ LESSON = TESTS.parent / "notebooks/en/01-first-light.ipynb"
 IMAGES = TESTS.parent / "docs/images"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
-ERROR = '[data-mime-type="application/vnd.jupyter.error"]'
+ERROR = '[data-mime-type="application/vnd.jupyter.stderr"]'
 
 pytestmark = [
     pytest.mark.root,
@@ -54,13 +54,26 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 
 
 @pytest.fixture(scope="module")
-def page(browser: Browser, lab: Lab) -> Iterator[Page]:
-    """The lesson, run but for its last cell, which clears everything away."""
+def opened(browser: Browser, lab: Lab) -> Iterator[Page]:
+    """The lesson as it was saved."""
     page = browser.new_page(viewport={"width": 1280, "height": 960})
     lab.open(page, LESSON)
-    run_up_to_the_last_cell(page)
     yield page
     page.close()
+
+
+@pytest.fixture(scope="module")
+def page(opened: Page) -> Page:
+    """The lesson, run but for its last cell, which clears everything away."""
+    run_up_to_the_last_cell(opened)
+    return opened
+
+
+def test_a_saved_lesson_shows_the_views_as_pictures(opened: Page) -> None:
+    for name in ("mine has its own", "Image lab/first"):
+        picture = opened.locator(f'.jp-OutputArea img[alt^="{name}"]')
+        expect(picture).to_be_visible()
+        assert picture.evaluate("image => image.naturalWidth") == 820
 
 
 def test_only_the_cells_that_are_meant_to_fail_do(page: Page) -> None:

@@ -60,10 +60,10 @@ def lesson_engine() -> Iterator[EngineProcess]:
     engine = EngineProcess()
     try:
         yield engine
-        engine.remove_containers()
-        subprocess.run(
-            ["cutaway", "engine", "stop"], env=surroundings(engine), check=True, capture_output=True
-        )
+        if engine.answers():
+            engine.remove_containers()
+            stop = ["cutaway", "engine", "stop"]
+            subprocess.run(stop, env=surroundings(engine), check=True, capture_output=True)
     finally:
         left = engine.close()
     assert left == []

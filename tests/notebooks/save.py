@@ -1,8 +1,9 @@
 """Run lessons and save them with what they printed: `python tests/notebooks/save.py [--fresh] [NOTEBOOK…]`.
 
-A cell that prints the same but for ids and times (see `sanitize.cfg`) keeps its old output, and so does one whose
-output is not compared, unless `--fresh` is given: saving again changes no file. Widgets are left out: their pictures
-are what a notebook without a kernel shows. Paths are written as the default engine's, which is the reader's.
+A cell that prints the same but for ids and times (see `sanitize.cfg`) keeps its old output, and so does
+one whose output is not compared, unless `--fresh` is given: saving again changes no file. Widgets are left
+out: their pictures are what a notebook without a kernel shows. Paths are written as the default engine's,
+which is the reader's.
 """
 
 from __future__ import annotations
