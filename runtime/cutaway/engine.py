@@ -66,6 +66,7 @@ class Engine:
     async def start(self) -> None:
         """Get ready to answer: wake the keeper, take over the containers that are already there."""
         await self.containers.take_over()
+        await asyncio.to_thread(self.images.collect_garbage)  # what a killed engine was in the middle of
         await asyncio.to_thread(ensure_hello_world, self.images, self.layers)
 
     async def stop(self) -> None:

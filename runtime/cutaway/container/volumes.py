@@ -2,7 +2,7 @@
 
 A named volume is a folder that the engine owns, `volumes/<name>/_data` below its root; it outlives the
 container. A path that an image or `-v /path` declares without a source gets a volume with a random name,
-which goes with the container. A new volume begins with what the image has at that place, as in Docker.
+which goes with the container. A new volume begins empty; Docker would fill it from the image.
 """
 
 from __future__ import annotations

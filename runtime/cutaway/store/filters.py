@@ -28,7 +28,7 @@ def passes(image: Image, filters: Mapping[str, Sequence[str]], resolve: Callable
     tests: dict[str, Callable[[str], bool]] = {
         "dangling": lambda value: image.dangling == (value.lower() in ("1", "true")),
         "label": lambda value: describe.has_label(image, value),
-        "reference": lambda value: any(_matches(name, value) for name in image.names),
+        "reference": lambda value: bool(matching(image.names, (value,))),
         "before": lambda value: image.created < resolve(value).created,
         "since": lambda value: image.created > resolve(value).created,
     }
@@ -40,6 +40,11 @@ def passes(image: Image, filters: Mapping[str, Sequence[str]], resolve: Callable
         for key, values in filters.items()
         if values
     )
+
+
+def matching(names: Sequence[str], patterns: Sequence[str]) -> tuple[str, ...]:
+    """Those of an image's names that the values of `reference` ask for: the others are not shown."""
+    return tuple(name for name in names if any(_matches(name, pattern) for pattern in patterns))
 
 
 def _matches(name: str, pattern: str) -> bool:

@@ -30,7 +30,7 @@ from cutaway.oci.reference import Reference, is_id
 from cutaway.store import describe, removal
 from cutaway.store.content import ContentStore
 from cutaway.store.database import Database, ImageRow
-from cutaway.store.filters import passes
+from cutaway.store.filters import matching, passes
 
 
 class LayerStore(Protocol):
@@ -193,14 +193,18 @@ class Images:
     def list(self, *, all: bool = False, filters: Mapping[str, Sequence[str]] | None = None) -> list[Image]:
         """Newest first. Without `all`, the nameless steps between an image and its base are left out.
 
-        Filters as in Docker's `GET /images/json`: dangling, label, reference, before, since.
+        Filters as in Docker's `GET /images/json`: dangling, label, reference, before, since. With `reference`
+        an image comes with the names that match it only.
         """
         rows, names = self.database.images(), self.database.image_names()
         parents = {row.parent for row in rows}
         images = [self._image(row, names) for row in rows]
         shown = [image for image in images if all or image.names or image.id not in parents]
         shown.sort(key=lambda image: image.created, reverse=True)
-        return [image for image in shown if passes(image, filters or {}, self.resolve)]
+        found = [image for image in shown if passes(image, filters or {}, self.resolve)]
+        if not (patterns := (filters or {}).get("reference")):
+            return found
+        return [dataclasses.replace(image, names=matching(image.names, patterns)) for image in found]
 
     def children(self, image_id: str) -> Sequence[str]:
         """Ids of the images that were built from this one."""
