@@ -58,7 +58,8 @@ def error_answer(error: Exception, what: str) -> web.Response:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
         where = f" at {error.filename}" if error.filename else ""
         message = f"cannot write{where}: {(error.strerror or '').lower()}"
-        return json_answer({"message": message, "hint": "free some space below the engine's root folder"}, 500)
+        hint = "free some space below the engine's root folder"
+        return json_answer({"message": message, "hint": hint}, 500)
     line = f"{type(error).__name__}: {error}".splitlines()[0]
     return json_answer({"message": f"the engine failed: {line}", "hint": "see engine.log in its root"}, 500)
 
