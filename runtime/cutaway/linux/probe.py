@@ -116,7 +116,8 @@ def _tried(name: str, attempt: str, hint: str) -> Finding:
     detail = text[-1] if text else (done.stderr.strip().splitlines() or ["no answer"])[-1]
     if done.returncode == 0:
         return Finding(name, True, detail)
-    return Finding(name, False, detail, _BLOCKED if "not permitted" in detail.lower() else hint)
+    forbidden = os.geteuid() == 0 and "not permitted" in detail.lower()
+    return Finding(name, False, detail, _BLOCKED if forbidden else hint)
 
 
 def _attempt(what: str) -> int:
@@ -134,34 +135,43 @@ def _said(error: OSError) -> str:
     return f"{errno.errorcode.get(error.errno or 0, 'error')}: {error.strerror or error}"
 
 
+def _leave(kernel: Kernel, flags: int) -> None:
+    """Unshare; as a plain user in a user namespace where that user is root, or nothing could be made."""
+    uid, gid = os.geteuid(), os.getegid()
+    if uid == 0:
+        kernel.unshare(flags)
+        return
+    kernel.unshare(flags | constants.CLONE_NEWUSER)
+    kernel.write_file("/proc/self/setgroups", "deny")
+    kernel.write_file("/proc/self/uid_map", f"0 {uid} 1")
+    kernel.write_file("/proc/self/gid_map", f"0 {gid} 1")
+
+
 def _own_mounts(kernel: Kernel) -> None:
-    flags = constants.CLONE_NEWNS | (0 if os.geteuid() == 0 else constants.CLONE_NEWUSER)
-    kernel.unshare(flags)
+    _leave(kernel, constants.CLONE_NEWNS)
     kernel.mount(None, "/", None, constants.MS_REC | constants.MS_PRIVATE)
 
 
 def _try_namespace(kind: str) -> str:
-    Kernel().unshare(FLAGS[kind] | (0 if os.geteuid() == 0 else constants.CLONE_NEWUSER))
+    _leave(Kernel(), FLAGS[kind])
     return "of its own"
 
 
 def _try_overlay(_: str) -> str:
-    kernel = Kernel()
+    kernel, rootless = Kernel(), os.geteuid() != 0
     _own_mounts(kernel)
     kernel.mount("tmpfs", "/tmp", "tmpfs", 0)
     for name in ("lower", "upper", "work", "merged"):
         os.mkdir(f"/tmp/{name}")
     options = "lowerdir=/tmp/lower,upperdir=/tmp/upper,workdir=/tmp/work"
-    kernel.mount(
-        "overlay", "/tmp/merged", "overlay", 0, options + ("" if os.geteuid() == 0 else ",userxattr")
-    )
+    kernel.mount("overlay", "/tmp/merged", "overlay", 0, options + (",userxattr" if rootless else ""))
     return "mounted and gone again"
 
 
 def _try_open_tree(_: str) -> str:
     kernel = Kernel()
     _own_mounts(kernel)
-    flags = constants.OPEN_TREE_CLONE | constants.OPEN_TREE_CLOEXEC
+    flags = constants.OPEN_TREE_CLONE | constants.OPEN_TREE_CLOEXEC | constants.AT_RECURSIVE
     tree = kernel.open_tree(constants.AT_FDCWD, "/", flags)
     kernel.mount_setattr(tree, "", constants.AT_EMPTY_PATH, constants.MOUNT_ATTR_RDONLY)
     return "open_tree and mount_setattr"
@@ -192,7 +202,7 @@ def _try_seccomp(_: str) -> str:
 def _try_bridge(_: str) -> str:
     from cutaway.linux import netlink
 
-    Kernel().unshare(constants.CLONE_NEWNET | (0 if os.geteuid() == 0 else constants.CLONE_NEWUSER))
+    _leave(Kernel(), constants.CLONE_NEWNET)
     with netlink.Netlink() as line:
         line.send([netlink.new_bridge("probe0", "02:00:00:00:00:01")])
         bridge = ("probe0", line.index("probe0"))
@@ -203,7 +213,7 @@ def _try_bridge(_: str) -> str:
 def _try_nft(_: str) -> str:
     import socket
 
-    Kernel().unshare(constants.CLONE_NEWNET | (0 if os.geteuid() == 0 else constants.CLONE_NEWUSER))
+    _leave(Kernel(), constants.CLONE_NEWNET)
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 12) as netfilter:
         netfilter.settimeout(5)
         # nlmsghdr: length, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETGEN, REQUEST; nfgenmsg: family, version, id
