@@ -47,6 +47,7 @@ from cutaway.linux.file_calls import FileCalls
 # name: (x86_64, aarch64)
 _NUMBERS = {
     "clone": (56, 220),
+    "rt_sigaction": (13, 134),
     "pivot_root": (155, 41),
     "capget": (125, 90),
     "capset": (126, 91),
@@ -153,6 +154,8 @@ class Kernel(FileCalls):
         for number in (signal.SIGPIPE, signal.SIGXFSZ):
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        for hidden in (32, 33):  # the C library's own, which it hides; posix_spawn(3) leaves them ignored
+            _syscall("rt_sigaction", _int(hidden), bytes(32), None, ctypes.c_size_t(8))
 
     def execve(self, path: str, argv: tuple[str, ...], env: dict[str, str]) -> NoReturn:
         """Become another program, execve(2)."""
