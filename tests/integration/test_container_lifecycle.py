@@ -283,7 +283,7 @@ def test_signals_go_to_the_first_process() -> None:
 def test_the_trace_tells_each_step_of_a_start() -> None:
     async def test(made: Room) -> None:
         container = await made.start("true")
-        trace = made.containers.trace(container)
+        trace = await made.containers.trace(container)
         assert trace is not None
         assert trace["result"] == "ok"
         assert [step["phase"] for step in trace["steps"]][:2] == ["before", "clone"]

@@ -44,7 +44,7 @@ async def plan(call: Call) -> Answer:
 @routes.get("/cutaway/containers/{id}/plan")
 async def trace(call: Call) -> Answer:
     """`GET /cutaway/containers/{id}/plan`: the steps of the last start, each with its time and its result."""
-    found = call.engine.containers.trace(call["id"])
+    found = await call.engine.containers.trace(call["id"])
     if found is None:
         raise NotFoundError(f"container {call['id']} has not been started", "start it, then look again")
     return json_answer(found)

@@ -58,9 +58,12 @@ def write_files(record: Record, folder: Path) -> None:
         "resolv.conf": _resolv_conf(record, on_host=on_host),
     }
     for name, text in texts.items():
-        path = folder / name
-        path.write_text(text)
-        path.chmod(0o644)
+        file = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+        try:
+            os.fchmod(file, 0o644)  # whatever the umask says: every user inside may read them
+            os.write(file, text.encode())
+        finally:
+            os.close(file)
 
 
 def read_exit(folder: Path) -> dict[str, Any] | None:

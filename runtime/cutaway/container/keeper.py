@@ -216,14 +216,14 @@ class Keeper:
 
         def concluded(launch: Launch) -> None:
             self._starting.discard(key)
-            if process.trace_path:
-                write_trace(process.trace_path, launch)
             if launch.failure:
                 answer(error=launch.failure)  # before the streams end: see `process`
                 self._start_failed(process, launch.failure["message"])
-                return
-            self._started(process)
-            answer(ok=True, pid=process.pid, start_time=process.start_time, started=process.started_ns)
+            else:
+                self._started(process)
+                answer(ok=True, pid=process.pid, start_time=process.start_time, started=process.started_ns)
+            if process.trace_path:
+                write_trace(process.trace_path, launch)  # behind the answer, which somebody waits for
             self._reap()  # it may have ended before it was known here, and its signal has passed
 
         launch = Launch(

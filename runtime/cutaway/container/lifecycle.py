@@ -353,10 +353,11 @@ class Containers:
             raise ConflictError(f"container {record.id} is not running")
         return await asyncio.to_thread(listing.top, self.cgroup(record).processes())
 
-    def trace(self, name: str) -> dict[str, Any] | None:
+    async def trace(self, name: str) -> dict[str, Any] | None:
         """How the last start went: `{"result", "steps": [{phase, step, text, fields, offset_us, us,
         result}]}`.
         """
+        await self.keeper.request("hello")  # the keeper writes it right behind its answer to a start
         return folders.read_trace(self.settings.container(self.shelf.find(name).record.id))
 
     def record(self, name: str) -> Record:
