@@ -64,8 +64,8 @@ def plan_container(record: Record, settings: Settings, ground: Ground) -> Plan:
         inside.append(UnshareCgroupNamespace())
     inside += _open_binds(record, settings.container(record.id))
     inside += [mounts.PrivateMounts(), _overlay(record, settings, ground)]
-    inside += [AwaitKeeper(), *network]
     inside += _file_tree(record, settings, ground)
+    inside += [AwaitKeeper(), *network]
     if host.uts_mode != "host":
         inside.append(SetHostname(record.hostname))
         inside += [SetDomainname(record.config.domainname)] if record.config.domainname else []
