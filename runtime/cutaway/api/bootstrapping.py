@@ -93,7 +93,7 @@ async def _tell(
         phase, fraction = getting.result()
         now = (phase, -1 if fraction is None else int(fraction * 100))
         if now != before:
-            detail = {} if fraction is None else {"current": now[1], "total": 100}
+            detail = {} if fraction is None else {"current": now[1], "total": 100, "units": "%"}
             await lines.send({"status": phase, "progressDetail": detail, "id": name})
         before = now
 

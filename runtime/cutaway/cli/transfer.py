@@ -27,8 +27,7 @@ def show_progress(
 ) -> list[Json]:
     """Print a stream's lines as they come; gives its `aux` values. Raises CommandError with its error.
 
-    Progress of the same thing is one line that changes in a terminal; elsewhere only its first and last are
-    told.
+    Progress of the same thing is one line that changes in a terminal; elsewhere each status is told once.
     """
     sink = session.streams.stderr if to_stderr else session.streams.stdout
     found: list[Json] = []
@@ -54,14 +53,13 @@ def show_progress(
             name, status = line.get("id", ""), line["status"]
             text = f"{name}: {status}" if name else status
             detail = line.get("progressDetail") or {}
-            if detail.get("current"):
-                if not moving and told.get(name) == status:
-                    continue
-                told[name] = status
-                if moving:
-                    sink(f"\r\x1b[K{text} {_amount(detail)}".encode())
-                    open_line = True
-                    continue
+            if name and not moving and told.get(name) == status:
+                continue
+            told[name] = status
+            if moving and detail.get("current"):
+                sink(f"\r\x1b[K{text} {_amount(detail)}".encode())
+                open_line = True
+                continue
             sink((("\r\x1b[K" if open_line else "") + text + "\n").encode())
             open_line = False
     if open_line:
@@ -71,6 +69,8 @@ def show_progress(
 
 def _amount(detail: dict[str, Any]) -> str:
     current, total = detail["current"], detail.get("total")
+    if units := detail.get("units"):
+        return f"{current}{units}"
     return f"{formats.size(current)}/{formats.size(total)}" if total else formats.size(current)
 
 
