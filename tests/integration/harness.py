@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from cutaway.network import bridge
 from cutaway.settings import Settings
 
 DEADLINE = 60.0
@@ -194,8 +195,8 @@ def clean_up(instance: str, root: Path) -> None:
         time.sleep(0.02)
     for point in reversed(_mounts(root)):
         subprocess.run(["umount", "-l", point], check=False, capture_output=True)
-    for name in _interfaces(instance):
-        subprocess.run(["ip", "link", "delete", name], check=False, capture_output=True)
+    if _interfaces(instance):
+        bridge.remove(instance)  # as the engine would have done: the last one puts ip_forward back
     for table in _tables(instance):
         subprocess.run(["nft", "delete", "table", *table.split()], check=False, capture_output=True)
     for path in sorted(_cgroups(instance), key=len, reverse=True):
