@@ -27,7 +27,9 @@ from cutaway.build.options import RunRequest, RunResult
 from cutaway.container import attaching
 from cutaway.container.keeper_client import KeeperClient
 from cutaway.container.lifecycle import Containers
+from cutaway.container.looking import Looking
 from cutaway.container.spec import CreateBody
+from cutaway.container.talking import Talking
 from cutaway.events import EventLog
 from cutaway.layer.layers import Layers
 from cutaway.network.manager import Network
@@ -59,6 +61,8 @@ class Engine:
         self.containers = Containers(
             settings, self.database, self.keeper, self.images, self.layers, self.network, self.events
         )
+        self.looking = Looking(settings, self.containers, self.images, self.layers)
+        self.talking = Talking(settings, self.containers)
         self.builder = Builder(
             self.images, self.layers, self.database, self.run_step, settings.tmp, settings.cache
         )
@@ -94,7 +98,7 @@ class Engine:
             ours, theirs = socket.socketpair()
             with ours:
                 with theirs:
-                    await self.containers.attach(container_id, theirs, attaching.Wanted())
+                    await self.talking.attach(container_id, theirs, attaching.Wanted())
                 code = await self._watch(container_id, ours, output)
         except BaseException:
             await asyncio.shield(discard())

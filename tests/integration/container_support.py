@@ -21,7 +21,9 @@ from cutaway.container.attaching import Wanted
 from cutaway.container.execs import ExecBody
 from cutaway.container.keeper_client import KeeperClient
 from cutaway.container.lifecycle import Containers
+from cutaway.container.looking import Looking
 from cutaway.container.spec import CreateBody
+from cutaway.container.talking import Talking
 from cutaway.engine import make_folders
 from cutaway.events import EventLog
 from cutaway.layer.layers import Layers
@@ -52,6 +54,8 @@ class Room:
         self.containers = Containers(
             self.settings, self.database, keeper, self.images, self.layers, self.network, self.events
         )
+        self.looking = Looking(self.settings, self.containers, self.images, self.layers)
+        self.talking = Talking(self.settings, self.containers)
         if take_over:
             await self.containers.take_over()
         return self
@@ -98,12 +102,12 @@ class Room:
     async def output(self, container: str) -> str:
         from cutaway.container.logs import Wanted as Logs
 
-        return b"".join([data async for _, data in await self.containers.logs(container, Logs())]).decode()
+        return b"".join([data async for _, data in await self.talking.logs(container, Logs())]).decode()
 
     async def attach(self, container: str, **wanted: Any) -> Client:
         ours, theirs = socket.socketpair()
         with theirs:
-            await self.containers.attach(container, theirs, Wanted(**wanted))
+            await self.talking.attach(container, theirs, Wanted(**wanted))
         return Client(ours)
 
     async def execute(self, container: str, *argv: str, **body: Any) -> tuple[int, bytes]:

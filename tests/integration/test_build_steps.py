@@ -34,7 +34,7 @@ def history(image: Image) -> list[tuple[str, bool]]:
 
 
 def test_a_build_is_told_as_dockers_classic_builder_tells_it(bench: Bench) -> None:
-    image = bench.build("FROM base\nRUN echo hi\nCMD [\"sh\"]\n", tags=("web",))
+    image = bench.build('FROM base\nRUN echo hi\nCMD ["sh"]\n', tags=("web",))
     shown = re.sub(r"\b[0-9a-f]{12}\b", "ID", bench.shown)
     assert shown == (
         "Step 1/3 : FROM base\n"
@@ -59,7 +59,7 @@ def test_settings_end_up_in_the_config_and_in_the_history(bench: Bench) -> None:
         "ARG who=ann\n"
         "ENV name=$who two='a b'\n"
         "ENV legacy all of it\n"
-        "LABEL org.example.by=\"$name\"\n"
+        'LABEL org.example.by="$name"\n'
         "WORKDIR /a\n"
         "WORKDIR b/../c\n"
         "EXPOSE 80 53/udp\n"
@@ -68,7 +68,7 @@ def test_settings_end_up_in_the_config_and_in_the_history(bench: Bench) -> None:
         "STOPSIGNAL SIGINT\n"
         "MAINTAINER someone\n"
         "ENTRYPOINT exec top\n"
-        "CMD [\"-b\"]\n"
+        'CMD ["-b"]\n'
     )
     config = image.config.config
     assert config.env == ["PATH=/usr/bin:/bin", "name=ann", "two=a b", "legacy=all of it"]
@@ -86,7 +86,7 @@ def test_settings_end_up_in_the_config_and_in_the_history(bench: Bench) -> None:
 
 
 def test_an_entrypoint_takes_the_base_images_command_away(bench: Bench) -> None:
-    assert bench.build("FROM base\nENTRYPOINT [\"top\"]").config.config.cmd is None
+    assert bench.build('FROM base\nENTRYPOINT ["top"]').config.config.cmd is None
 
 
 def test_each_run_is_a_layer_and_one_that_changes_nothing_is_none(bench: Bench) -> None:

@@ -88,7 +88,7 @@ def test_a_program_that_cannot_start_leaves_the_reason_and_nothing_else(
         with pytest.raises(type(error)) as raised:
             await made.containers.start(container)
         assert str(raised.value) == str(error)
-        state = (await made.containers.inspect(container))["State"]
+        state = (await made.looking.inspect(container))["State"]
         assert (state["Status"], state["ExitCode"], state["Error"]) == ("created", code, str(error))
         assert await made.containers.keeper.list() == []
         assert made.database.leases("bridge") == {}
@@ -101,10 +101,10 @@ def test_stop_asks_and_then_kills_after_the_grace_period() -> None:
         polite = await made.start("sh", "-c", "trap 'exit 3' TERM; echo ready; while :; do sleep 0.05; done")
         await until(lambda: (made.settings.container(polite) / "json.log").stat().st_size)
         assert await made.containers.stop(polite, 20)
-        assert (await made.containers.inspect(polite))["State"]["ExitCode"] == 3
+        assert (await made.looking.inspect(polite))["State"]["ExitCode"] == 3
         deaf = await made.start(*SLEEP)
         assert await made.containers.stop(deaf, 0)
-        assert (await made.containers.inspect(deaf))["State"]["ExitCode"] == 137
+        assert (await made.looking.inspect(deaf))["State"]["ExitCode"] == 137
         assert not await made.containers.stop(deaf)
 
     in_room(test)
@@ -121,7 +121,7 @@ def test_a_running_container_is_removed_only_by_force() -> None:
         )
         await made.containers.remove("held", force=True)
         with pytest.raises(NotFoundError, match="No such container: held"):
-            await made.containers.inspect("held")
+            await made.looking.inspect("held")
         assert not made.settings.container(container).exists()
 
     in_room(test)
@@ -159,7 +159,7 @@ def test_limits_are_set_and_a_greedy_program_is_killed_for_memory() -> None:
         host = {"Memory": 16 << 20, "NanoCpus": 500_000_000, "PidsLimit": 20}
         container = await made.start("sh", "-c", "x=a; while :; do x=$x$x; done", host=host)
         assert await made.containers.wait(container) == 137
-        state = (await made.containers.inspect(container))["State"]
+        state = (await made.looking.inspect(container))["State"]
         assert (state["ExitCode"], state["OOMKilled"]) == (137, True)
 
     in_room(test)
@@ -172,7 +172,7 @@ def test_auto_remove_takes_the_container_away_and_tells_the_exit_code() -> None:
         await asyncio.sleep(0)
         await made.containers.start(container)
         assert await asyncio.wait_for(gone, 30) == 5
-        assert await made.containers.list(all=True) == []
+        assert await made.looking.list(all=True) == []
 
     in_room(test)
 
@@ -213,11 +213,11 @@ def test_pause_freezes_and_a_kill_still_ends_it() -> None:
     async def test(made: Room) -> None:
         container = await made.start(*SLEEP)
         await made.containers.pause(container)
-        assert (await made.containers.inspect(container))["State"]["Status"] == "paused"
+        assert (await made.looking.inspect(container))["State"]["Status"] == "paused"
         with pytest.raises(ConflictError, match="unpause"):
             await made.containers.remove(container)
         await made.containers.kill(container)
-        assert (await made.containers.inspect(container))["State"]["ExitCode"] == 137
+        assert (await made.looking.inspect(container))["State"]["ExitCode"] == 137
 
     in_room(test)
 
@@ -229,7 +229,7 @@ def test_a_container_starts_again_with_what_it_had_written() -> None:
             await made.containers.start(container)
             await made.containers.wait(container)
         assert await made.output(container) == "1\n2\n"
-        changed = await made.containers.changes(container)
+        changed = await made.looking.changes(container)
         assert {"Path": "/file", "Kind": 1} in changed
 
     in_room(test)
@@ -239,7 +239,7 @@ def test_no_descriptor_of_the_keeper_reaches_a_container() -> None:
     async def test(made: Room) -> None:
         await made.start(*SLEEP)
         container = await made.start(*SLEEP, OpenStdin=True)
-        pid = (await made.containers.inspect(container))["State"]["Pid"]
+        pid = (await made.looking.inspect(container))["State"]["Pid"]
         assert sorted(path.name for path in Path(f"/proc/{pid}/fd").iterdir()) == ["0", "1", "2"]
         status = dict(line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
         assert status["SigIgn"] == "0" * 16
@@ -254,13 +254,13 @@ def test_the_list_tells_what_docker_tells() -> None:
         ended = await made.create("sh", "-c", "exit 2", name="down")
         await made.containers.start(ended)
         await made.containers.wait(ended)
-        assert [entry["Id"] for entry in await made.containers.list()] == [running]
-        by_exit = await made.containers.list(filters={"exited": ["2"]})
+        assert [entry["Id"] for entry in await made.looking.list()] == [running]
+        by_exit = await made.looking.list(filters={"exited": ["2"]})
         assert [entry["Names"] for entry in by_exit] == [["/down"]]
         assert by_exit[0]["Status"].startswith("Exited (2) ")
-        by_label = await made.containers.list(filters={"label": ["role=web"], "ancestor": ["busybox"]})
+        by_label = await made.looking.list(filters={"label": ["role=web"], "ancestor": ["busybox"]})
         assert [entry["Command"] for entry in by_label] == ["sleep 1000"]
-        assert [e["Id"] for e in await made.containers.list(filters={"status": ["exited"]})] == [ended]
+        assert [e["Id"] for e in await made.looking.list(filters={"status": ["exited"]})] == [ended]
 
     in_room(test)
 
@@ -302,7 +302,7 @@ def test_explaining_makes_nothing() -> None:
         body = msgspec.convert({"Image": "busybox", "Cmd": ["true"]}, CreateBody)
         plan = await made.containers.plan("", body)
         assert plan.inside[-1].describe() == "become true"
-        assert await made.containers.list(all=True) == []
+        assert await made.looking.list(all=True) == []
         assert list(made.settings.containers.iterdir()) == []
 
     in_room(test)

@@ -55,7 +55,7 @@ def test_input_stays_open_for_the_next_client_without_stdin_once() -> None:
         await second.read_until(b"two\n")
         first.close()
         second.close()
-        assert (await made.containers.inspect(container))["State"]["Running"]
+        assert (await made.looking.inspect(container))["State"]["Running"]
 
     in_room(test)
 
@@ -91,7 +91,7 @@ def test_a_slow_client_makes_the_program_wait_and_loses_nothing() -> None:
             return last
 
         assert await size_settles() < size
-        assert (await made.containers.inspect(container))["State"]["Running"]
+        assert (await made.looking.inspect(container))["State"]["Running"]
         frames = await client.frames()
         assert sum(len(data) for number, data in frames if number == 1) == size
         assert b"".join(data for number, data in frames if number == 2) == b"end\n"
@@ -141,7 +141,7 @@ def test_following_a_log_ends_with_the_container() -> None:
         found: list[bytes] = []
 
         async def follow() -> None:
-            async for _, data in await made.containers.logs(container, Wanted(), follow=True):
+            async for _, data in await made.talking.logs(container, Wanted(), follow=True):
                 found.append(data)
 
         following = asyncio.create_task(follow())
@@ -162,9 +162,7 @@ def test_the_tail_and_a_span_of_time_are_found() -> None:
         await made.containers.wait(container)
 
         async def read(wanted: Wanted) -> str:
-            return b"".join(
-                [data async for _, data in await made.containers.logs(container, wanted)]
-            ).decode()
+            return b"".join([data async for _, data in await made.talking.logs(container, wanted)]).decode()
 
         assert await read(Wanted(tail=3)) == "4998\n4999\n5000\n"
         assert await read(Wanted(tail=0)) == ""
@@ -186,7 +184,7 @@ def test_a_terminal_is_the_containers_own_and_can_be_resized() -> None:
         await client.send(b"tty; stty size; ls -l /dev/console | cut -c1\n")
         seen = await client.read_until(b"\r\nc\r\n")
         assert b"/dev/pts/0\r\n30 100\r\n" in seen
-        await made.containers.resize(container, 50, 120)
+        await made.talking.resize(container, 50, 120)
         await client.send(b"stty size\n")
         await client.read_until(b"50 120")
         await client.send(b"exit 4\n")
@@ -206,7 +204,7 @@ def test_detach_keys_let_go_of_the_client_only() -> None:
         await client.send(b"\x10")
         await client.send(b"\x11")
         await client.raw()
-        assert (await made.containers.inspect(container))["State"]["Running"]
+        assert (await made.looking.inspect(container))["State"]["Running"]
         await until(lambda: made.events.history()[-1].action == "detach")
 
     in_room(test)

@@ -33,15 +33,15 @@ def test_containers_run_on_without_an_engine_and_keep_their_words() -> None:
             "sh", "-c", "read x; echo got $x; exit 4", OpenStdin=True, host={"PortBindings": {}}
         )
         ends = await made.start("sh", "-c", "sleep 0.3; echo late; exit 8")
-        address = (await made.containers.inspect(runs))["NetworkSettings"]["IPAddress"]
+        address = (await made.looking.inspect(runs))["NetworkSettings"]["IPAddress"]
         folder = made.settings.container(ends)
         await made.vanish()
         await until(lambda: (folder / "exit.json").exists())
         await made.open()
-        state = (await made.containers.inspect(ends))["State"]
+        state = (await made.looking.inspect(ends))["State"]
         assert (state["Status"], state["ExitCode"]) == ("exited", 8)
         assert await made.output(ends) == "late\n"
-        assert (await made.containers.inspect(runs))["NetworkSettings"]["IPAddress"] == address
+        assert (await made.looking.inspect(runs))["NetworkSettings"]["IPAddress"] == address
         client = await made.attach(runs, stdin=True)
         await client.send(b"it\n")
         assert await client.output(1) == b"got it\n"
@@ -57,7 +57,7 @@ def test_auto_remove_is_made_up_for() -> None:
         await made.vanish()
         await until(lambda: (folder / "exit.json").exists())
         await made.open()
-        assert await made.containers.list(all=True) == []
+        assert await made.looking.list(all=True) == []
         assert not folder.exists()
 
     in_room(test)
@@ -73,7 +73,7 @@ def test_what_was_half_made_is_cleared() -> None:
         record.state.status, record.state.pid = "created", 0  # as if it had not been written down yet
         made.containers.shelf.save(made.containers.shelf.find(started))
         await succeed(made)
-        listed = await made.containers.list(all=True)
+        listed = await made.looking.list(all=True)
         assert [(entry["Id"], entry["State"]) for entry in listed] == [(started, "running")]
         assert [path.name for path in made.settings.containers.iterdir()] == [started]
 

@@ -7,9 +7,9 @@ import contextlib
 import msgspec
 
 from cutaway.api.answers import json_answer, no_content
-from cutaway.api.containers import size_of
 from cutaway.api.routing import Answer, Call, Routes
 from cutaway.api.streams import Hijack
+from cutaway.api.talking import size_of
 from cutaway.container.execs import ExecBody
 from cutaway.errors import CutawayError
 

@@ -87,7 +87,7 @@ async def engine_info(engine: Engine) -> dict[str, Any]:
 
 
 async def _counts(engine: Engine) -> dict[str, int]:
-    containers = await engine.containers.list(all=True)
+    containers = await engine.looking.list(all=True)
     states = [container["State"] for container in containers]
     return {
         "Containers": len(states),
@@ -123,7 +123,7 @@ async def disk_usage(engine: Engine) -> dict[str, Any]:
     return {
         "LayersSize": sum(layers.values()),
         "Images": [engine.images.summary(image) for image in images],
-        "Containers": await engine.containers.list(all=True),
+        "Containers": await engine.looking.list(all=True),
         "Volumes": [],
         "BuildCache": [],
     }

@@ -55,17 +55,17 @@ async def container_layers(call: Call) -> Answer:
 @routes.get("/cutaway/namespaces")
 async def namespaces(call: Call) -> Answer:
     """`GET /cutaway/namespaces`: `containers` are names or ids with commas; without it all that run."""
-    containers = call.engine.containers
+    looking = call.engine.looking
     names = [name for name in call.text("containers").split(",") if name]
     if not names:
-        running = await containers.list(all=False, limit=None, size=False, filters={})
+        running = await looking.list(all=False, limit=None, size=False, filters={})
         names = [found["Id"] for found in reversed(running)]
-    inspected = [await containers.inspect(name) for name in names]
+    inspected = [await looking.inspect(name) for name in names]
     return json_answer(await asyncio.to_thread(namespace_views.tell, inspected))
 
 
 async def _stack_of_container(call: Call) -> layer_views.Stack:
-    inspected: dict[str, Any] = await call.engine.containers.inspect(call["id"])
+    inspected: dict[str, Any] = await call.engine.looking.inspect(call["id"])
     image = call.engine.images.get(inspected["Image"])
     return layer_views.Stack(call.engine, image, inspected["Config"]["Image"], inspected)
 

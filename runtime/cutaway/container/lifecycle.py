@@ -13,14 +13,12 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import socket
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from cutaway.container import attaching, checks, drafting, folders, listing, logs, volumes
+from cutaway.container import checks, drafting, folders, listing, volumes
 from cutaway.container.ending import Ending
 from cutaway.container.execs import Execs
-from cutaway.container.inspecting import inspect
 from cutaway.container.keeper_client import KeeperClient
 from cutaway.container.listener import Listener
 from cutaway.container.plan import Plan
@@ -64,7 +62,7 @@ class Containers:
         self.execs = Execs(self.shelf, keeper, self.preparation, events)
         self.starting = Starting(self.shelf, keeper, self.preparation, settings)
         self.ending = Ending(self.shelf, keeper, settings.instance)
-        self._listener = Listener(self.shelf, self.execs, settings, self.ended, self._emit)
+        self._listener = Listener(self.shelf, self.execs, settings, self.ended, self.emit)
         keeper.on_event, keeper.on_lost = self._listener.says, self._listener.lost
 
     # Making
@@ -88,7 +86,7 @@ class Containers:
         except BaseException:
             folders.discard(folder, self.settings)
             raise
-        self._emit("create", record)
+        self.emit("create", record)
         return record.id, warnings
 
     def draft(self, name: str, body: CreateBody) -> tuple[Record, list[str]]:
@@ -132,7 +130,7 @@ class Containers:
             if record.host.auto_remove:
                 await self._remove(kept)
             raise
-        self._emit("start", record)
+        self.emit("start", record)
         return True
 
     async def stop(self, name: str, timeout: int | None = None, signal: str = "") -> bool:
@@ -151,7 +149,7 @@ class Containers:
             timeout = STOP_SECONDS if config.stop_timeout is None else config.stop_timeout
         kept.asked_to_stop = True
         await self.ending.end(kept, number, timeout)
-        self._emit("stop", kept.record)
+        self.emit("stop", kept.record)
         return True
 
     async def kill(self, name: str, signal_name: str = "SIGKILL") -> None:
@@ -163,7 +161,7 @@ class Containers:
                 f"cannot kill container: {name}: container {kept.record.id} is not running",
                 "ps -a shows its state",
             )
-        self._emit("kill", kept.record, signal=str(number))
+        self.emit("kill", kept.record, signal=str(number))
         if number == signal.SIGKILL:
             await self.ending.end(kept, number, -1)
         else:
@@ -173,7 +171,7 @@ class Containers:
         """Stop, if it runs, and start."""
         await self.stop(name, timeout, signal)
         await self.start(name)
-        self._emit("restart", self.shelf.find(name).record)
+        self.emit("restart", self.shelf.find(name).record)
 
     async def pause(self, name: str) -> None:
         """Freeze all processes. Raises ConflictError when it does not run or is frozen already."""
@@ -184,7 +182,7 @@ class Containers:
             if kept.record.state.status == PAUSED:
                 raise ConflictError(f"container {kept.record.id} is already paused")
             await self.ending.freeze(kept)
-        self._emit("pause", kept.record)
+        self.emit("pause", kept.record)
 
     async def unpause(self, name: str) -> None:
         """Go on. Raises ConflictError when it is not frozen."""
@@ -193,7 +191,7 @@ class Containers:
             if kept.record.state.status != PAUSED:
                 raise ConflictError(f"container {kept.record.id} is not paused")
             await self.ending.thaw(kept)
-        self._emit("unpause", kept.record)
+        self.emit("unpause", kept.record)
 
     async def ended(self, kept: Kept, code: int, *, oom: bool, finished: str, pid: int = 0) -> None:
         """Record the end of a container, give back what it had, tell everybody.
@@ -210,8 +208,8 @@ class Containers:
             await self.preparation.undo(record)
             self.shelf.save(kept)
             if oom:
-                self._emit("oom", record)
-            self._emit("die", record, exitCode=str(code))
+                self.emit("oom", record)
+            self.emit("die", record, exitCode=str(code))
             if record.host.auto_remove:
                 await self._remove(kept)
             kept.tell_exit()
@@ -253,7 +251,7 @@ class Containers:
             for mount in record.mounts:
                 if mount.anonymous:
                     folders.discard(self.settings.root / "volumes" / mount.name, self.settings)
-        self._emit("destroy", record)
+        self.emit("destroy", record)
         kept.tell_removal()
 
     async def prune(self, filters: dict[str, list[str]] | None = None) -> dict[str, Any]:
@@ -274,33 +272,9 @@ class Containers:
         async with kept.lock:
             old = kept.record.name
             self.shelf.rename(kept, checks.check_name(new_name))
-        self._emit("rename", kept.record, oldName=f"/{old}")
+        self.emit("rename", kept.record, oldName=f"/{old}")
 
-    # Looking and talking
-
-    async def inspect(self, name: str, *, size: bool = False) -> dict[str, Any]:
-        """Docker's JSON of `GET /containers/{id}/json`."""
-        record = self.shelf.find(name).record
-        data = inspect(record, self.settings, self.execs.ids(record.id))
-        if size:
-            data |= await listing.sizes(record, self.settings, self.layers)
-        return data
-
-    async def list(
-        self,
-        *,
-        all: bool = False,
-        limit: int | None = None,
-        size: bool = False,
-        filters: dict[str, list[str]] | None = None,
-    ) -> JsonList:
-        """Docker's JSON of `GET /containers/json`, the newest first."""
-        chosen = listing.choose(self.shelf, filters or {}, all=all, limit=limit or 0, images=self.images)
-        return [
-            listing.summary(record, self.settings)
-            | (await listing.sizes(record, self.settings, self.layers) if size else {})
-            for record in chosen
-        ]
+    # What others have to know
 
     def uses(self, image_id: str) -> Sequence[Use]:
         """Which containers were made from an image: for `Images`."""
@@ -309,49 +283,6 @@ class Containers:
             for kept in self.shelf
             if kept.record.image == image_id
         ]
-
-    async def logs(
-        self, name: str, wanted: logs.Wanted, *, follow: bool = False
-    ) -> AsyncGenerator[tuple[str, bytes], None]:
-        """(stream, bytes) from the log; with `follow` until the container ends.
-
-        Nothing when it is not logged.
-        """
-        kept = self.shelf.find(name)
-        path = self.settings.container(kept.record.id) / "json.log"
-        if not follow:
-            return logs.read(path, wanted)
-        return logs.follow(path, wanted, running=lambda: kept.record.state.running, ended=kept.next_exit)
-
-    def has_terminal(self, name: str) -> bool:
-        """Whether its streams are raw. Raises NotFoundError."""
-        return self.shelf.find(name).record.config.tty
-
-    async def attach(self, name: str, connection: socket.socket, wanted: attaching.Wanted) -> None:
-        """Tie a client's connection to the container, running or not yet; see `attaching`."""
-        kept = self.shelf.find(name)
-        await attaching.attach(self.keeper, kept, self.settings, connection, wanted)
-        self._emit("attach", kept.record)
-
-    async def resize(self, name: str, rows: int, columns: int) -> None:
-        """Tell the terminal its size. Raises ConflictError when the container does not run."""
-        kept = self.shelf.find(name)
-        if not kept.record.state.running:
-            raise ConflictError(f"container {kept.record.id} is not running")
-        await self.keeper.request("resize", id=kept.record.id, rows=rows, columns=columns)
-        self._emit("resize", kept.record, height=str(rows), width=str(columns))
-
-    async def changes(self, name: str) -> JsonList:
-        """Docker's JSON of `GET /containers/{id}/changes`: Kind 0 changed, 1 added, 2 deleted."""
-        record = self.shelf.find(name).record
-        return await asyncio.to_thread(listing.changes, record, self.settings, self.layers)
-
-    async def top(self, name: str) -> dict[str, Any]:
-        """Docker's JSON of `GET /containers/{id}/top`."""
-        record = self.shelf.find(name).record
-        if not record.state.running:
-            raise ConflictError(f"container {record.id} is not running")
-        return await asyncio.to_thread(listing.top, self.cgroup(record).processes())
 
     async def trace(self, name: str) -> dict[str, Any] | None:
         """How the last start went: `{"result", "steps": [{phase, step, text, fields, offset_us, us,
@@ -382,7 +313,8 @@ class Containers:
         if not any(kept.record.state.running for kept in self.shelf):
             forget_cgroups(self.settings)
 
-    def _emit(self, action: str, record: Record, **more: str) -> None:
+    def emit(self, action: str, record: Record, **more: str) -> None:
+        """Tell an event about a container, unless it is the builder's."""
         if not record.quiet:
             self.events.emit("container", action, record.id, {**record.attributes(), **more})
 
