@@ -12,12 +12,10 @@ that with a quiet container, which no listing shows.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import shutil
 import socket
-import struct
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 
 import msgspec
 
@@ -25,6 +23,7 @@ from cutaway.bootstrap.hello import ensure_hello_world
 from cutaway.build.executor import Builder
 from cutaway.build.options import RunRequest, RunResult
 from cutaway.container import attaching
+from cutaway.container.frames import frames
 from cutaway.container.keeper_client import KeeperClient
 from cutaway.container.lifecycle import Containers
 from cutaway.container.looking import Looking
@@ -39,8 +38,6 @@ from cutaway.store.database import Database
 from cutaway.store.images import Images
 
 log = logging.getLogger(__name__)
-
-_FRAME = struct.Struct(">B3xL")
 
 
 class Engine:
@@ -133,19 +130,6 @@ def step_body(request: RunRequest) -> CreateBody:
         "HostConfig": host,
     }
     return msgspec.convert(body, CreateBody)
-
-
-async def frames(stream: socket.socket) -> AsyncIterator[bytes]:
-    """What a program prints, taken out of Docker's frames, until its end."""
-    stream.setblocking(False)
-    reader, writer = await asyncio.open_connection(sock=stream)
-    try:
-        with contextlib.suppress(asyncio.IncompleteReadError):
-            while True:
-                _, length = _FRAME.unpack(await reader.readexactly(_FRAME.size))
-                yield await reader.readexactly(length)
-    finally:
-        writer.close()
 
 
 def make_folders(settings: Settings) -> None:

@@ -11,6 +11,8 @@ import re
 import signal
 from collections.abc import Iterator
 
+from cutaway.container.health import check_healthcheck
+from cutaway.container.restarting import check_policy
 from cutaway.container.spec import Config, HostConfig, NetworkingConfig
 from cutaway.errors import BadInputError
 from cutaway.linux.capabilities import granted
@@ -61,6 +63,7 @@ def signal_number(text: str, default: signal.Signals = signal.SIGTERM) -> int:
 
 def _check_config(config: Config) -> None:
     signal_number(config.stop_signal)
+    check_healthcheck(config.healthcheck)
     if config.working_dir and not config.working_dir.startswith("/"):
         raise BadInputError(
             f"the working directory '{config.working_dir}' is invalid, it needs to be an absolute path",
@@ -109,7 +112,6 @@ def _check_modes(host: HostConfig) -> None:
         ("--userns", host.userns_mode, ("", "host")),
         ("--cgroupns", host.cgroupns_mode, ("", "private", "host")),
         ("--log-driver", host.log_config.type, ("", "json-file", "none")),
-        ("--restart", host.restart_policy.name, ("", "no")),
         ("--volume-driver", host.volume_driver, ("", "local")),
         ("--runtime", host.runtime, ("", "cutaway", "runc")),
     )
@@ -128,8 +130,7 @@ def _check_modes(host: HostConfig) -> None:
                 f"--security-opt {option} is not supported",
                 "this engine knows seccomp=unconfined, no-new-privileges",
             )
-    if host.auto_remove and host.restart_policy.name not in ("", "no"):
-        raise BadInputError("can't create 'AutoRemove' container with restart policy")
+    check_policy(host.restart_policy, auto_remove=host.auto_remove)
 
 
 def _check_missing(config: Config, host: HostConfig) -> None:
@@ -165,8 +166,6 @@ def _check_networking(networking: NetworkingConfig) -> None:
 
 
 def _warnings(config: Config, host: HostConfig) -> Iterator[str]:
-    if config.healthcheck and config.healthcheck.test and config.healthcheck.test[0] != "NONE":
-        yield "The health check is kept but not run by this engine."
     if host.log_config.config:
         yield "Log options are not supported: the log is kept whole."
     if host.port_bindings and host.network_mode in ("host", "none"):

@@ -13,7 +13,7 @@ import signal
 
 from cutaway.container.keeper_client import KeeperClient
 from cutaway.container.records import PAUSED, RUNNING
-from cutaway.container.shelf import Kept, Shelf
+from cutaway.container.shelf import Emit, Kept, Shelf
 from cutaway.errors import ConflictError
 from cutaway.linux.cgroups import Cgroup
 
@@ -21,8 +21,8 @@ from cutaway.linux.cgroups import Cgroup
 class Ending:
     """Signals, and the freezer."""
 
-    def __init__(self, shelf: Shelf, keeper: KeeperClient, instance: str) -> None:
-        self._shelf, self._keeper, self._instance = shelf, keeper, instance
+    def __init__(self, shelf: Shelf, keeper: KeeperClient, instance: str, emit: Emit) -> None:
+        self._shelf, self._keeper, self._instance, self._emit = shelf, keeper, instance, emit
 
     async def end(self, kept: Kept, number: int, timeout: int) -> None:
         """Signal, wait `timeout` seconds (negative: for ever), kill. Returns when the end is recorded."""
@@ -39,12 +39,16 @@ class Ending:
         finally:
             end.cancel()
 
-    async def signal(self, kept: Kept, number: int) -> bool:
-        """Signal the first process. False when it has ended meanwhile."""
-        if kept.record.state.status == PAUSED:
-            await self.thaw(kept)  # the frozen do not hear signals
+    async def signal(self, kept: Kept, number: int, *, thaw: bool = True) -> bool:
+        """Signal the first process. False when it has ended meanwhile.
+
+        The frozen hear signals only when they go on; without `thaw` that is later.
+        """
+        if thaw and kept.record.state.status == PAUSED:
+            await self.thaw(kept)
         if not kept.record.state.running:
             return False
+        self._emit("kill", kept.record, signal=str(number))
         with contextlib.suppress(ConflictError):  # ended, and the news is under way
             await self._keeper.signal(kept.record.id, number)
         return True

@@ -6,6 +6,7 @@ output. The keeper is the process's parent like the container's own, so its exit
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import socket
 from typing import Any
@@ -17,13 +18,14 @@ from cutaway.container.keeper_client import KeeperClient
 from cutaway.container.naming import new_id
 from cutaway.container.planner import ExecRequest
 from cutaway.container.preparation import Preparation
-from cutaway.container.records import PAUSED, Record
+from cutaway.container.records import PAUSED, RESTARTING, Record
 from cutaway.container.shelf import Kept, Shelf
 from cutaway.container.spec import Body, Nullable, words
 from cutaway.errors import BadInputError, ConflictError, CutawayError, NotFoundError
 from cutaway.events import EventLog
 
 REMEMBERED = 1000
+KILLED = 137  # 128 and SIGKILL
 
 
 class ExecBody(Body):
@@ -53,6 +55,7 @@ class Exec:
     started: bool = False
     pid: int = 0
     code: int | None = None
+    over: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
 
 
 class Execs:
@@ -142,6 +145,7 @@ class Execs:
                 False,
                 error.exit_code if error.exit_code in (126, 127) else 128,
             )
+            execution.over.set()
             await self._keeper.request("forget", id=exec_id)
             raise
         execution.pid = answer["pid"]
@@ -170,6 +174,12 @@ class Execs:
             raise ConflictError(f"exec {exec_id} is not running")
         container = execution.container.record.id
         await self._keeper.request("resize", id=container, exec_id=exec_id, rows=rows, columns=columns)
+
+    async def wait(self, exec_id: str) -> int:
+        """The exit code, when it has ended. Raises NotFoundError."""
+        execution = self.find(exec_id)
+        await execution.over.wait()
+        return execution.code if execution.code is not None else KILLED
 
     def inspect(self, exec_id: str) -> dict[str, Any]:
         """Docker's JSON of `GET /exec/{id}/json`."""
@@ -205,13 +215,15 @@ class Execs:
         execution = self._execs.get(event["exec_id"])
         if execution is not None:
             execution.running, execution.code, execution.started = False, event["code"], True
+            execution.over.set()
             self._emit("exec_die", execution, exitCode=str(event["code"]))
 
     def all_ended(self) -> None:
         """The keeper is gone and every process with it."""
         for execution in self._execs.values():
             if execution.running:
-                execution.running, execution.code = False, 137
+                execution.running, execution.code = False, KILLED
+                execution.over.set()
 
     def forget(self, container_id: str) -> None:
         """The container is gone."""
@@ -234,7 +246,9 @@ class Execs:
 
 
 def _check_running(record: Record) -> None:
+    if record.state.status == RESTARTING:
+        raise ConflictError(f"Container {record.id} is restarting, wait until the container is running")
     if not record.state.running:
         raise ConflictError(f"container {record.id} is not running", "start it first")
     if record.state.status == PAUSED:
-        raise ConflictError(f"container {record.name} is paused, unpause the container before exec")
+        raise ConflictError(f"Container {record.id} is paused, unpause the container before exec")

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from cutaway.container import volumes
-from cutaway.container.records import DEAD, PAUSED, Record
+from cutaway.container.records import DEAD, PAUSED, RESTARTING, Record
 from cutaway.container.spec import words
 from cutaway.linux import mounts
 from cutaway.network.endpoint import network_settings
@@ -29,7 +29,7 @@ def inspect(record: Record, settings: Settings, exec_ids: list[str] | None) -> d
         "HostsPath": str(folder / "hosts"),
         "LogPath": str(folder / "json.log"),
         "Name": f"/{record.name}",
-        "RestartCount": 0,
+        "RestartCount": record.restart_count,
         "Driver": "overlay2",
         "Platform": "linux",
         "MountLabel": "",
@@ -47,11 +47,11 @@ def inspect(record: Record, settings: Settings, exec_ids: list[str] | None) -> d
 def state(record: Record) -> dict[str, Any]:
     """Docker's `State`."""
     now = record.state
-    return {
+    data = {
         "Status": now.status,
-        "Running": now.running,
+        "Running": now.active,
         "Paused": now.status == PAUSED,
-        "Restarting": False,
+        "Restarting": now.status == RESTARTING,
         "OOMKilled": now.oom_killed,
         "Dead": now.status == DEAD,
         "Pid": now.pid,
@@ -60,6 +60,16 @@ def state(record: Record) -> dict[str, Any]:
         "StartedAt": now.started_at,
         "FinishedAt": now.finished_at,
     }
+    if now.health:
+        data["Health"] = {
+            "Status": now.health.status,
+            "FailingStreak": now.health.failing_streak,
+            "Log": [
+                {"Start": check.start, "End": check.end, "ExitCode": check.code, "Output": check.output}
+                for check in now.health.log
+            ],
+        }
+    return data
 
 
 def config(record: Record) -> dict[str, Any]:

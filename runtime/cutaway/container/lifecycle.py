@@ -19,11 +19,13 @@ from typing import Any
 from cutaway.container import checks, drafting, folders, listing, volumes
 from cutaway.container.ending import Ending
 from cutaway.container.execs import Execs
+from cutaway.container.health import HealthMonitor
 from cutaway.container.keeper_client import KeeperClient
 from cutaway.container.listener import Listener
 from cutaway.container.plan import Plan
 from cutaway.container.preparation import Preparation
-from cutaway.container.records import EXITED, PAUSED, Record
+from cutaway.container.records import DEAD, EXITED, PAUSED, REMOVING, RESTARTING, Record, seconds_since_epoch
+from cutaway.container.restarting import Restarting
 from cutaway.container.shelf import Kept, Shelf
 from cutaway.container.spec import CreateBody
 from cutaway.container.starting import Starting
@@ -61,7 +63,9 @@ class Containers:
         self.preparation = Preparation(settings, layers, network)
         self.execs = Execs(self.shelf, keeper, self.preparation, events)
         self.starting = Starting(self.shelf, keeper, self.preparation, settings)
-        self.ending = Ending(self.shelf, keeper, settings.instance)
+        self.ending = Ending(self.shelf, keeper, settings.instance, self.emit)
+        self.restarting = Restarting(self.shelf, self._launch)
+        self.health = HealthMonitor(self.shelf, self.execs, keeper, self.emit)
         self._listener = Listener(self.shelf, self.execs, settings, self.ended, self.emit)
         keeper.on_event, keeper.on_lost = self._listener.says, self._listener.lost
 
@@ -119,36 +123,39 @@ class Containers:
         record = kept.record
         if record.state.status == PAUSED:
             raise ConflictError("cannot start a paused container, try unpause instead")
-        if record.state.running:
+        if record.state.active:
             return False
         if kept.removing:
             raise ConflictError("container is marked for removal and cannot be started")
-        kept.asked_to_stop = False
+        record.stopped_by_hand, record.restart_count = False, 0
         try:
-            await self.starting.launch(kept)
+            await self._launch(kept)
         except CutawayError:
             if record.host.auto_remove:
                 await self._remove(kept)
             raise
-        self.emit("start", record)
         return True
+
+    async def _launch(self, kept: Kept) -> None:
+        await self.starting.launch(kept)
+        self.emit("start", kept.record)
+        self.health.watch(kept)
 
     async def stop(self, name: str, timeout: int | None = None, signal: str = "") -> bool:
         """Ask the program to end, and kill it when it has not after `timeout` seconds.
 
-        False when it does not run.
-
+        False when it does not run. One that waits for its restart waits no longer.
         Without a timeout the container's own counts, else 10; negative waits for ever.
         """
         kept = self.shelf.find(name)
-        if not kept.record.state.running:
-            return False
         config = kept.record.config
         number = checks.signal_number(signal or config.stop_signal)
+        if not kept.record.state.active:
+            return False
         if timeout is None:
             timeout = STOP_SECONDS if config.stop_timeout is None else config.stop_timeout
-        kept.asked_to_stop = True
-        await self.ending.end(kept, number, timeout)
+        if not await self._let_rest(kept):
+            await self.ending.end(kept, number, timeout)
         self.emit("stop", kept.record)
         return True
 
@@ -156,16 +163,25 @@ class Containers:
         """Send a signal. Raises ConflictError when the container does not run; SIGKILL waits for the end."""
         number = checks.signal_number(signal_name, signal.SIGKILL)
         kept = self.shelf.find(name)
-        if not kept.record.state.running:
+        if not kept.record.state.active:
             raise ConflictError(
                 f"cannot kill container: {name}: container {kept.record.id} is not running",
                 "ps -a shows its state",
             )
-        self.emit("kill", kept.record, signal=str(number))
+        ends = number in (signal.SIGKILL, checks.signal_number(kept.record.config.stop_signal))
+        if ends and await self._let_rest(kept):
+            return
         if number == signal.SIGKILL:
             await self.ending.end(kept, number, -1)
         else:
-            await self.ending.signal(kept, number)
+            await self.ending.signal(kept, number, thaw=ends)
+
+    async def _let_rest(self, kept: Kept) -> bool:
+        """Somebody wants it to end: no policy starts it again. True when it was between two starts."""
+        async with kept.lock:
+            kept.record.stopped_by_hand = True
+            self.shelf.save(kept)  # before the signal: an engine that dies now must not restart it either
+            return self.restarting.cancel(kept)
 
     async def restart(self, name: str, timeout: int | None = None, signal: str = "") -> None:
         """Stop, if it runs, and start."""
@@ -177,6 +193,10 @@ class Containers:
         """Freeze all processes. Raises ConflictError when it does not run or is frozen already."""
         kept = self.shelf.find(name)
         async with kept.lock:
+            if kept.record.state.status == RESTARTING:
+                raise ConflictError(
+                    f"Container {kept.record.id} is restarting, wait until the container is running"
+                )
             if not kept.record.state.running:
                 raise ConflictError(f"container {kept.record.id} is not running")
             if kept.record.state.status == PAUSED:
@@ -205,11 +225,14 @@ class Containers:
             state = record.state
             state.status, state.pid, state.start_time = EXITED, 0, 0
             state.exit_code, state.oom_killed, state.finished_at = code, oom, finished
+            self.health.forget(kept)
             await self.preparation.undo(record)
-            self.shelf.save(kept)
+            if not self.restarting.after_end(kept):
+                self.shelf.save(kept)
             if oom:
                 self.emit("oom", record)
-            self.emit("die", record, exitCode=str(code))
+            ran = seconds_since_epoch(finished) - seconds_since_epoch(state.started_at)
+            self.emit("die", record, execDuration=str(max(0, round(ran))), exitCode=str(code))
             if record.host.auto_remove:
                 await self._remove(kept)
             kept.tell_exit()
@@ -228,13 +251,13 @@ class Containers:
         kept = self.shelf.find(name)
         if kept.removing:
             raise ConflictError(f"removal of container {name} is already in progress")
-        if kept.record.state.running:
+        if kept.record.state.active:
             if not force:
                 raise _running(kept.record)
-            kept.asked_to_stop = True
-            await self.ending.end(kept, signal.SIGKILL, -1)
+            if not await self._let_rest(kept):
+                await self.ending.end(kept, signal.SIGKILL, -1)
         async with kept.lock:
-            if kept.record.state.running:
+            if kept.record.state.active:
                 raise _running(kept.record)
             await asyncio.shield(self._remove(kept, with_volumes=volumes))
 
@@ -242,9 +265,14 @@ class Containers:
         record = kept.record
         if kept.removing:
             return
-        kept.removing = True
+        kept.removing, record.state.status = True, REMOVING
         await self.keeper.request("forget", id=record.id)
-        folders.discard(self.settings.container(record.id), self.settings)
+        try:
+            folders.discard(self.settings.container(record.id), self.settings)
+        except OSError as error:
+            kept.removing, record.state.status = False, DEAD
+            self.shelf.save(kept)
+            raise folders.refusal(error, self.settings.container(record.id)) from error
         self.shelf.remove(kept)
         self.execs.forget(record.id)
         if with_volumes or record.host.auto_remove:
@@ -307,6 +335,8 @@ class Containers:
 
     async def close(self) -> None:
         """Let go: containers run on. What is being recorded is finished first."""
+        await self.restarting.close()
+        await self.health.close()
         await self._listener.idle()
         await self.keeper.close()
         await folders.discarded()
@@ -321,6 +351,8 @@ class Containers:
 
 def _running(record: Record) -> ConflictError:
     what, cure = "running", "stop the container before removing or force remove"
+    if record.state.status == RESTARTING:
+        what = "restarting"
     if record.state.status == PAUSED:
         what, cure = "paused", "unpause and stop the container before removing or force remove"
     return ConflictError(

@@ -11,13 +11,10 @@ from collections.abc import Coroutine
 from typing import Any, Protocol
 
 from cutaway.container import records
-from cutaway.container.execs import Execs
-from cutaway.container.records import Record
-from cutaway.container.shelf import Kept, Shelf
+from cutaway.container.execs import KILLED, Execs
+from cutaway.container.shelf import Emit, Kept, Shelf
 from cutaway.container.takeover import clear_kernel
 from cutaway.settings import Settings
-
-KILLED = 137  # 128 and SIGKILL
 
 
 class Ended(Protocol):
@@ -27,13 +24,6 @@ class Ended(Protocol):
         self, kept: Kept, code: int, *, oom: bool, finished: str, pid: int = 0
     ) -> Coroutine[Any, Any, None]:
         """Record it and tell everybody."""
-
-
-class Emit(Protocol):
-    """Tells an event."""
-
-    def __call__(self, action: str, record: Record) -> None:
-        """Tell it."""
 
 
 class Listener:

@@ -10,7 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from cutaway.container import volumes
-from cutaway.container.records import CREATED, EXITED, PAUSED, Record, seconds_since_epoch
+from cutaway.container.records import (
+    CREATED,
+    DEAD,
+    EXITED,
+    PAUSED,
+    REMOVING,
+    RESTARTING,
+    Record,
+    seconds_since_epoch,
+)
 from cutaway.container.shelf import Shelf
 from cutaway.errors import BadInputError, CutawayError
 from cutaway.layer import diff
@@ -52,7 +61,7 @@ def choose(
     records = [kept.record for kept in shelf if not kept.record.quiet]
     records.sort(key=lambda record: record.created, reverse=True)
     everything = all or limit > 0 or bool({"status", "exited"} & set(filters))
-    chosen = [record for record in records if everything or record.state.running]
+    chosen = [record for record in records if everything or record.state.active]
     chosen = [record for record in chosen if matches(record, filters)]
     chosen = _by_image(chosen, filters.get("ancestor", ()), images)
     chosen = _by_age(chosen, filters, shelf)
@@ -63,7 +72,7 @@ def prunable(shelf: Shelf, filters: dict[str, list[str]]) -> list[Record]:
     """Those that do not run, for `prune`. Raises BadInputError for a filter other than label."""
     if unknown := set(filters) - {"label"}:
         raise BadInputError(f"invalid filter '{min(unknown)}'", "prune knows: label")
-    still = (kept.record for kept in shelf if not kept.record.state.running and not kept.record.quiet)
+    still = (kept.record for kept in shelf if not kept.record.state.active and not kept.record.quiet)
     return [record for record in still if matches(record, filters)]
 
 
@@ -108,10 +117,18 @@ def status(record: Record) -> str:
     state = record.state
     if state.running:
         up = f"Up {duration(time.time() - seconds_since_epoch(state.started_at))}"
-        return f"{up} (Paused)" if state.status == PAUSED else up
+        if state.status == PAUSED:
+            return f"{up} (Paused)"
+        if state.health:
+            word = state.health.status
+            return f"{up} ({'health: starting' if word == 'starting' else word})"
+        return up
     if state.status == CREATED:
         return "Created"
-    return f"Exited ({state.exit_code}) {duration(time.time() - seconds_since_epoch(state.finished_at))} ago"
+    if state.status in (DEAD, REMOVING):
+        return {DEAD: "Dead", REMOVING: "Removal In Progress"}[state.status]
+    word = "Restarting" if state.status == RESTARTING else "Exited"
+    return f"{word} ({state.exit_code}) {duration(time.time() - seconds_since_epoch(state.finished_at))} ago"
 
 
 def duration(seconds: float) -> str:

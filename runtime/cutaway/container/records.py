@@ -17,6 +17,24 @@ from cutaway.network.endpoint import Endpoint
 NEVER = "0001-01-01T00:00:00Z"
 
 CREATED, RUNNING, PAUSED, EXITED, DEAD = "created", "running", "paused", "exited", "dead"
+RESTARTING, REMOVING = "restarting", "removing"
+
+
+class Check(msgspec.Struct):
+    """One run of a health check. `code` -1: it did not end in time, or could not be run."""
+
+    start: str
+    end: str
+    code: int
+    output: str
+
+
+class Health(msgspec.Struct):
+    """What the health checks found: starting, healthy or unhealthy, and the last five of them."""
+
+    status: str = "starting"
+    failing_streak: int = 0
+    log: list[Check] = []
 
 
 class State(msgspec.Struct):
@@ -33,11 +51,22 @@ class State(msgspec.Struct):
     oom_killed: bool = False
     started_at: str = NEVER
     finished_at: str = NEVER
+    health: Health | None = None
 
     @property
     def running(self) -> bool:
-        """Docker counts a paused container among the running ones."""
+        """Whether it has a process. Docker counts a paused container among the running ones."""
         return self.status in (RUNNING, PAUSED)
+
+    @property
+    def active(self) -> bool:
+        """Whether Docker says that it runs: also while it waits for its restart."""
+        return self.running or self.status == RESTARTING
+
+    @property
+    def started(self) -> bool:
+        """Whether it has ever run."""
+        return self.started_at != NEVER
 
 
 class Mount(msgspec.Struct, omit_defaults=True):
@@ -65,6 +94,9 @@ class Record(msgspec.Struct):
     mounts: list[Mount] = []
     state: State = msgspec.field(default_factory=State)
     endpoint: Endpoint | None = None
+    restart_count: int = 0
+    """How often its policy started it again since somebody did."""
+    stopped_by_hand: bool = False
     quiet: bool = False
     """Of the builder: not listed, and thrown away when found after a crash."""
 

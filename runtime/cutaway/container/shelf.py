@@ -30,6 +30,13 @@ class Rows(Protocol):
         """Forget."""
 
 
+class Emit(Protocol):
+    """Tells an event about a container."""
+
+    def __call__(self, action: str, record: Record, **more: str) -> None:
+        """Tell it; `more` are attributes beside the container's own."""
+
+
 @dataclasses.dataclass(eq=False)
 class Kept:
     """A container in memory. `removing` is set for good when its removal begins."""
@@ -37,7 +44,6 @@ class Kept:
     record: Record
     lock: asyncio.Lock = dataclasses.field(default_factory=asyncio.Lock)
     removing: bool = False
-    asked_to_stop: bool = False
     exits: set[asyncio.Future[int]] = dataclasses.field(default_factory=set)
     removals: set[asyncio.Future[int]] = dataclasses.field(default_factory=set)
 
@@ -54,7 +60,7 @@ class Kept:
         """The exit code, when `condition` holds: not-running, next-exit or removed."""
         if condition == "removed":
             return await self.removal()
-        if condition == "not-running" and not self.record.state.running:
+        if condition == "not-running" and not self.record.state.active:
             return self.record.state.exit_code
         return await self.next_exit()
 

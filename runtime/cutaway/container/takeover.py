@@ -18,7 +18,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from cutaway.container import folders, records
-from cutaway.container.records import RUNNING, Record
+from cutaway.container.records import EXITED, RESTARTING, RUNNING, Record
 from cutaway.container.shelf import Kept
 from cutaway.linux.cgroups import Cgroup, RemoveCgroup, cgroup_base
 from cutaway.linux.kernel import Kernel
@@ -55,6 +55,11 @@ async def take_over(containers: Containers) -> None:
         finished = last_words.get("finished", records.now())
         await containers.ended(kept, code, oom=oom, finished=finished)
     await _clear(containers, set(running))
+    for kept in shelf:
+        if kept.record.state.running:
+            containers.health.watch(kept)
+        elif kept.record.state.status in (EXITED, RESTARTING):
+            containers.restarting.at_engine_start(kept)
 
 
 async def _clear(containers: Containers, running: set[str]) -> None:

@@ -79,7 +79,6 @@ def test_refusals_are_dockers_words() -> None:
         ({"VolumesFrom": ["x"]}, "--volumes-from"),
         ({"Links": ["x:y"]}, "--link"),
         ({"Init": True}, "--init"),
-        ({"RestartPolicy": {"Name": "always"}}, "--restart"),
         ({"NetworkMode": "mine"}, "--network"),
         ({"PidMode": "container:x"}, "--pid"),
         ({"Devices": [{"PathOnHost": "/dev/sda"}]}, "--device"),
