@@ -23,10 +23,13 @@ from cutaway.bootstrap.hello import ensure_hello_world
 from cutaway.build.executor import Builder
 from cutaway.build.options import RunRequest, RunResult
 from cutaway.container import attaching
+from cutaway.container.committing import Committing
 from cutaway.container.frames import frames
 from cutaway.container.keeper_client import KeeperClient
 from cutaway.container.lifecycle import Containers
 from cutaway.container.looking import Looking
+from cutaway.container.moving import Moving
+from cutaway.container.rootview import RootView
 from cutaway.container.spec import CreateBody
 from cutaway.container.talking import Talking
 from cutaway.events import EventLog
@@ -60,6 +63,8 @@ class Engine:
         )
         self.looking = Looking(settings, self.containers, self.images, self.layers)
         self.talking = Talking(settings, self.containers)
+        self.moving = Moving(RootView(settings, self.layers), self.containers.preparation)
+        self.committing = Committing(settings, self.containers, self.images, self.layers)
         self.builder = Builder(
             self.images, self.layers, self.database, self.run_step, settings.tmp, settings.cache
         )

@@ -20,9 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from cutaway.build.executor import Builder
-from cutaway.build.mounted import Scratch, in_private_mounts
+from cutaway.build.mounted import Scratch
 from cutaway.build.options import BuildOptions, RunRequest, RunResult
 from cutaway.layer.layers import Layers
+from cutaway.linux.private_mounts import in_private_mounts
 from cutaway.oci.image import ImageConfig, RunConfig
 from cutaway.store.content import ContentStore
 from cutaway.store.database import Database

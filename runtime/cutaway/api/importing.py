@@ -14,13 +14,24 @@ from cutaway.api.routing import Answer, Call
 from cutaway.api.transfer import uploaded
 from cutaway.build.changes import Changer
 from cutaway.build.grammar import read_dockerfile
-from cutaway.build.instructions import Cmd, Entrypoint, Env, Expose, Label, User, Volume, Workdir
+from cutaway.build.instructions import (
+    Cmd,
+    Entrypoint,
+    Env,
+    Expose,
+    Healthcheck,
+    Label,
+    StopSignal,
+    User,
+    Volume,
+    Workdir,
+)
 from cutaway.build.state import StageState
 from cutaway.errors import BadInputError
 from cutaway.layer import archive
 from cutaway.oci.image import ImageConfig
 
-_ALLOWED = (Cmd, Entrypoint, Env, Expose, Label, User, Volume, Workdir)
+_ALLOWED = (Cmd, Entrypoint, Env, Expose, Healthcheck, Label, StopSignal, User, Volume, Workdir)
 
 
 async def import_image(call: Call, name: str) -> Answer:

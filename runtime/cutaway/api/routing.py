@@ -144,6 +144,10 @@ class Routes:
         """Register for POST."""
         return self.add("POST", path, streaming=streaming)
 
+    def put(self, path: str) -> Callable[[Handler], Handler]:
+        """Register for PUT."""
+        return self.add("PUT", path)
+
     def delete(self, path: str) -> Callable[[Handler], Handler]:
         """Register for DELETE."""
         return self.add("DELETE", path)

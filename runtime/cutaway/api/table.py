@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from cutaway.api import build, containers, execs, images, looking, networks, own, system, talking, views
+from cutaway.api import (
+    archive,
+    build,
+    containers,
+    execs,
+    images,
+    looking,
+    networks,
+    own,
+    system,
+    talking,
+    views,
+)
 from cutaway.api.routing import Routes
 
 
 def all_routes() -> Routes:
     """One table of all the rooms' tables."""
-    rooms = (system, containers, looking, talking, execs, images, build, networks, own, views)
+    rooms = (system, containers, archive, looking, talking, execs, images, build, networks, own, views)
     table = Routes()
     table.include(room.routes for room in rooms)
     return table

@@ -12,7 +12,6 @@ from cutaway.build.cache import Inputs
 from cutaway.build.copying import Copier, CopyJob
 from cutaway.build.failures import BuildFailedError
 from cutaway.build.instructions import Copy
-from cutaway.build.mounted import in_private_mounts
 from cutaway.build.ownership import look_up
 from cutaway.build.parser import Heredoc
 from cutaway.build.state import StageState
@@ -21,6 +20,7 @@ from cutaway.build.words import Word, WordError, expand
 from cutaway.build.workshop import Workshop, to_the_end
 from cutaway.errors import NotFoundError
 from cutaway.linux.files import RootFiles
+from cutaway.linux.private_mounts import in_private_mounts
 from cutaway.oci.image import Layer
 from cutaway.store.images import Image
 

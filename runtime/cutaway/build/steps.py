@@ -20,12 +20,12 @@ from cutaway.build.copy_step import CopyStep
 from cutaway.build.copying import open_folder
 from cutaway.build.failures import BuildFailedError
 from cutaway.build.instructions import Copy, Instruction, Run, Workdir
-from cutaway.build.mounted import in_private_mounts
 from cutaway.build.options import RunRequest, RunResult
 from cutaway.build.state import PREDEFINED_ARGUMENTS, StageState
 from cutaway.build.workshop import Workshop, to_the_end
 from cutaway.errors import CutawayError
 from cutaway.linux.files import RootFiles
+from cutaway.linux.private_mounts import in_private_mounts
 from cutaway.store.images import Image
 
 

@@ -17,6 +17,7 @@ import docker
 import docker.errors
 import docker.utils
 import requests
+import urllib3.exceptions
 
 from cutaway.cli.failures import CommandError
 from cutaway.cli.hijack import Connection
@@ -97,9 +98,11 @@ class Api:
             yield from _objects(answer)
 
     @contextlib.contextmanager
-    def later(self, method: str, path: str, **params: object) -> Iterator[requests.Response]:
+    def later(
+        self, method: str, path: str, /, data: Any = None, **params: object
+    ) -> Iterator[requests.Response]:
         """A request whose answer has begun (its headers are here) and whose body is read later."""
-        with self._request(method, path, params) as answer:
+        with self._request(method, path, params, data=data) as answer:
             yield answer
 
     @contextlib.contextmanager
@@ -129,7 +132,7 @@ class Api:
                 raise _refusal(answer, own=self.own)
             try:
                 yield answer
-            except (requests.exceptions.ConnectionError, requests.exceptions.ChunkedEncodingError) as error:
+            except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as error:
                 raise EngineUnavailableError(
                     "the engine ended the connection", "its engine.log may say why"
                 ) from error

@@ -113,14 +113,31 @@ def save(session: Session, *, images: tuple[str, ...], output: str | None) -> in
     if output is None and (session.streams.stdout_tty or session.surface == "notebook"):
         raise CommandError("cowardly refusing to save to a terminal", "use `-o FILE`, or redirect the output")
     pieces = session.api.pieces("/images/get?" + "&".join(f"names={path_of(name)[1:]}" for name in images))
+    _write(session, pieces, output)
+    return 0
+
+
+@command("export", examples=["export -o web.tar web", "export web | tar -t"])
+@click.option("-o", "--output", metavar="FILE", help="Write there instead of standard output.")
+@click.argument("container")
+@pass_session
+def export(session: Session, *, container: str, output: str | None) -> int:
+    """Write a container's whole file system as a tar."""
+    if output is None and (session.streams.stdout_tty or session.surface == "notebook"):
+        raise CommandError("cowardly refusing to save to a terminal", "use `-o FILE`, or redirect the output")
+    _write(session, session.api.pieces(path_of("containers", container, "export")), output)
+    return 0
+
+
+def _write(session: Session, pieces: Iterable[bytes], output: str | None) -> None:
+    """To a file, whole or not at all, or to standard output."""
     if output is None:
         for piece in pieces:
             session.streams.stdout(piece)
-        return 0
+        return
     with _whole_file(Path(output)) as file:
         for piece in pieces:
             file.write(piece)
-    return 0
 
 
 @contextlib.contextmanager

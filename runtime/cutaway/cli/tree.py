@@ -44,6 +44,9 @@ SECTIONS: dict[str, dict[str, str]] = {
         "port": "looking:port",
         "top": "looking:top",
         "diff": "looking:diff",
+        "cp": "copying:cp",
+        "commit": "commit:commit",
+        "export": "transfer:export",
     },
     "Images": {
         "images": "images:images",

@@ -63,7 +63,7 @@ def plan_container(record: Record, settings: Settings, ground: Ground) -> Plan:
     if host.cgroupns_mode != "host":
         inside.append(UnshareCgroupNamespace())
     inside += _open_binds(record, settings.container(record.id))
-    inside += [mounts.PrivateMounts(), _overlay(record, settings, ground)]
+    inside += [mounts.PrivateMounts(), overlay_step(record, settings, ground.lowers)]
     inside += _file_tree(record, settings, ground)
     inside += [AwaitKeeper(), *network]
     if host.uts_mode != "host":
@@ -176,11 +176,12 @@ def _open_binds(record: Record, folder: Path) -> Iterator[Step]:
             yield mounts.OpenTree(mount.source, mount.source)
 
 
-def _overlay(record: Record, settings: Settings, ground: Ground) -> MountOverlay:
+def overlay_step(record: Record, settings: Settings, lowers: tuple[str, ...]) -> MountOverlay:
+    """The mount of a container's layers under its writable one."""
     folder = settings.container(record.id)
     relative = f"../{folder.relative_to(settings.root)}"  # the layers' root is a neighbour: short names
     return MountOverlay(
-        str(settings.layers), ground.lowers, f"{relative}/upper", f"{relative}/work", str(folder / "merged")
+        str(settings.layers), lowers, f"{relative}/upper", f"{relative}/work", str(folder / "merged")
     )
 
 

@@ -94,10 +94,16 @@ def _place(tar: tarfile.TarFile, info: tarfile.TarInfo, target: Target) -> None:
         pass  # bookkeeping of aufs, e.g. .wh..wh.plnk
     elif name.startswith(WHITEOUT):
         target.whiteout(parent, _deleted_name(info.name, name))
-    elif not path or info.isdir():
+    else:
+        place(tar, info, target, path, safe_path(info.linkname) if info.islnk() else "")
+
+
+def place(tar: tarfile.TarFile, info: tarfile.TarInfo, target: Target, path: str, goal: str) -> None:
+    """Make one member at `path`; `goal` is the path of what a hard link is another name of."""
+    if not path or info.isdir():
         target.directory(path, info.mode, info.uid, info.gid, info.mtime, _attributes(info))
     elif info.islnk():
-        target.hardlink(path, safe_path(info.linkname))
+        target.hardlink(path, goal)
     elif info.issym():
         target.symlink(path, info.linkname, info.uid, info.gid, info.mtime)
     elif info.ischr() or info.isblk() or info.isfifo():

@@ -13,23 +13,13 @@ from __future__ import annotations
 import dataclasses
 import os
 import stat
-import tarfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cutaway.layer.apply import OPAQUE, WHITEOUT
-from cutaway.layer.streams import CHUNK, Writable
+from cutaway.layer.streams import Writable
+from cutaway.layer.tarring import TarWriter
 from cutaway.layer.walk import Entry, is_whiteout, walk
-
-_KEPT_ATTRIBUTES = ("security.capability", "user.")
-_KINDS = {
-    stat.S_IFDIR: tarfile.DIRTYPE,
-    stat.S_IFREG: tarfile.REGTYPE,
-    stat.S_IFLNK: tarfile.SYMTYPE,
-    stat.S_IFCHR: tarfile.CHRTYPE,
-    stat.S_IFBLK: tarfile.BLKTYPE,
-    stat.S_IFIFO: tarfile.FIFOTYPE,
-}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -46,90 +36,18 @@ class Change:
 
 
 def write_tar(upper: Path, output: Writable) -> int:
-    """Write the folder as a layer's tar. Returns the sum of the files' sizes in bytes.
-
-    Sockets are left out: they mean nothing without the process that listens. A file that shrinks while it is
-    read is filled with zeros, one that grows is cut: the header comes first.
-    """
-    seen: dict[tuple[int, int], str] = {}
+    """Write the folder as a layer's tar. Returns the sum of the files' sizes in bytes."""
+    tar = TarWriter(output)
     size = 0
     for entry in walk(upper):
-        if stat.S_ISSOCK(entry.stat.st_mode):
-            continue
         if entry.is_whiteout:
-            _write_mark(output, entry.path.removesuffix(entry.name) + WHITEOUT + entry.name, entry)
+            tar.mark(entry.path.removesuffix(entry.name) + WHITEOUT + entry.name, entry.stat.st_mtime)
             continue
-        info = _header(entry)
-        known = None if entry.is_directory else seen.setdefault(_inode(entry), entry.path)
-        if known not in (None, entry.path) and entry.stat.st_nlink > 1:
-            info.type, info.linkname, info.size = tarfile.LNKTYPE, known or "", 0
-        try:
-            size += _write_entry(output, info, entry)
-        except FileNotFoundError:
-            continue
+        size += tar.add(entry, entry.path)
         if entry.is_directory and entry.is_opaque():
-            _write_mark(output, f"{entry.path}/{OPAQUE}", entry)
-    output.write(bytes(2 * tarfile.BLOCKSIZE))
+            tar.mark(f"{entry.path}/{OPAQUE}", entry.stat.st_mtime)
+    tar.end()
     return size
-
-
-def _inode(entry: Entry) -> tuple[int, int]:
-    return entry.stat.st_dev, entry.stat.st_ino
-
-
-def _header(entry: Entry) -> tarfile.TarInfo:
-    found = entry.stat
-    info = tarfile.TarInfo(entry.path + "/" * entry.is_directory)
-    info.type = _KINDS[stat.S_IFMT(found.st_mode)]
-    info.mode = stat.S_IMODE(found.st_mode)
-    info.uid, info.gid = found.st_uid, found.st_gid
-    info.mtime = int(found.st_mtime)
-    info.size = entry.size
-    if info.ischr() or info.isblk():
-        info.devmajor, info.devminor = os.major(found.st_rdev), os.minor(found.st_rdev)
-    return info
-
-
-def _write_entry(output: Writable, info: tarfile.TarInfo, entry: Entry) -> int:
-    if info.issym():
-        info.linkname = os.readlink(entry.name, dir_fd=entry.folder)
-    if info.type not in (tarfile.REGTYPE, tarfile.DIRTYPE):
-        output.write(_encode(info))
-        return 0
-    with entry.opened() as descriptor:
-        info.pax_headers = _attributes(descriptor)
-        output.write(_encode(info))
-        _copy(descriptor, info.size, output)
-    return info.size
-
-
-def _copy(descriptor: int, size: int, output: Writable) -> None:
-    left = size
-    while left:
-        data = os.read(descriptor, min(left, CHUNK)) or bytes(min(left, CHUNK))
-        output.write(data)
-        left -= len(data)
-    output.write(bytes(-size % tarfile.BLOCKSIZE))
-
-
-def _write_mark(output: Writable, path: str, entry: Entry) -> None:
-    info = tarfile.TarInfo(path)
-    info.mode = 0
-    info.mtime = int(entry.stat.st_mtime)
-    output.write(_encode(info))
-
-
-def _encode(info: tarfile.TarInfo) -> bytes:
-    """The header; the pax form is used only for what the old one cannot hold."""
-    return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
-
-
-def _attributes(descriptor: int) -> dict[str, str]:
-    return {
-        "SCHILY.xattr." + name: os.getxattr(descriptor, name).decode("utf-8", "surrogateescape")
-        for name in sorted(os.listxattr(descriptor))
-        if name.startswith(_KEPT_ATTRIBUTES) and ".overlay." not in name
-    }
 
 
 def changes(upper: Path, lowers: Sequence[Path]) -> Iterator[Change]:

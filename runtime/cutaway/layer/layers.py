@@ -133,6 +133,14 @@ class Layers:
             self._publish(folder, diff_id, size)
         return Layer(diff_id, Descriptor(LAYER, str(diff_id), writer.size), size)
 
+    def copy_upper(self, upper: Path) -> Layer:
+        """Make a layer of what is in an upper directory, which stays: a container goes on writing to it."""
+        with self._content.writer() as writer:
+            size = write_tar(upper, writer)
+            diff_id = writer.commit()
+        self.ensure(diff_id, diff_id)
+        return Layer(diff_id, Descriptor(LAYER, str(diff_id), writer.size), size)
+
     def _unpack(
         self, source: Readable, diff_id: str | None, blob: str | None, progress: Progress | None
     ) -> Layer:

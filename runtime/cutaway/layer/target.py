@@ -33,7 +33,8 @@ def opaque_attribute() -> str:
 class Target:
     """A layer's folder while it is filled. Paths are relative, without `.` and `..`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path | int) -> None:
+        """`folder` may be a descriptor, too."""
         self._root = root = RootFiles(folder)
         self._parent_path = ""
         self._parent = root.open("", os.O_RDONLY | os.O_DIRECTORY)

@@ -9,6 +9,7 @@ the folder by a link to `/etc`. So every step is taken from the descriptor of th
 from __future__ import annotations
 
 import dataclasses
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -45,13 +46,27 @@ class Entry:
         return self.stat.st_size if stat.S_ISREG(self.stat.st_mode) else 0
 
     def open(self, flags: int = os.O_RDONLY) -> int:
-        """A descriptor of this very entry; a pipe does not block, a link is not followed."""
-        return os.open(self.name, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self.folder)
+        """A descriptor of this very file or folder.
+
+        It is pinned before it is opened: opening a device that was put in its place could already do
+        something. Raises FileNotFoundError when another is there by now.
+        """
+        pinned = os.open(self.name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self.folder)
+        try:
+            if not os.path.samestat(os.fstat(pinned), self.stat):
+                raise FileNotFoundError(errno.ENOENT, "replaced by another while it was read", self.path)
+            flags = flags & ~os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            return os.open(f"/proc/self/fd/{pinned}", flags)
+        finally:
+            os.close(pinned)
 
     def is_opaque(self) -> bool:
         """Whether this folder hides what lower layers have in it."""
-        with self.opened() as descriptor:
-            return any(name in _OPAQUE for name in os.listxattr(descriptor))
+        try:
+            with self.opened() as descriptor:
+                return any(name in _OPAQUE for name in os.listxattr(descriptor))
+        except FileNotFoundError:  # gone, and what was in it too
+            return False
 
     @contextmanager
     def opened(self) -> Iterator[int]:
@@ -68,9 +83,9 @@ def is_whiteout(found: os.stat_result) -> bool:
     return stat.S_ISCHR(found.st_mode) and found.st_rdev == 0
 
 
-def walk(root: Path) -> Iterator[Entry]:
+def walk(root: Path | Entry) -> Iterator[Entry]:
     """Everything below a folder: a folder before its entries, names in byte order. Without the root."""
-    descriptor = os.open(root, _DIRECTORY)
+    descriptor = root.open(_DIRECTORY) if isinstance(root, Entry) else os.open(root, _DIRECTORY)
     try:
         yield from _walk(descriptor, "")
     finally:

@@ -62,6 +62,11 @@ class RootFiles:
             os.close(self._root)
             self._root = -1
 
+    @property
+    def descriptor(self) -> int:
+        """The root itself, for those who open it once more."""
+        return self._root
+
     # Opening --------------------------------------------------------------------------------------------
 
     def open(self, path: str, flags: int = os.O_RDONLY, mode: int = 0o666) -> int:

@@ -40,7 +40,7 @@ def printed(*words: str, program: str = "cutaway") -> str:
 
 
 @pytest.mark.parametrize(
-    ("typed", "meant"), [("rnu", "run"), ("pss", "ps"), ("comit", ""), ("inspct", "inspect")]
+    ("typed", "meant"), [("rnu", "run"), ("pss", "ps"), ("comit", "commit"), ("xyzzy", "")]
 )
 def test_an_unknown_command_gets_a_suggestion(typed: str, meant: str) -> None:
     error = failure(typed)
