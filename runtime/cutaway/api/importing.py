@@ -63,12 +63,13 @@ def changer(changes: Sequence[str]) -> Callable[[ImageConfig], ImageConfig]:
         return lambda config: config
     program = read_dockerfile("FROM scratch\n" + "\n".join(changes) + "\n", "--change")
     instructions = program.stages[0].instructions
-    for instruction in instructions:
-        if not isinstance(instruction, _ALLOWED):
-            raise BadInputError(
-                f"{instruction.keyword} is not a valid change command",
-                "changes are: " + ", ".join(kind.__name__.upper() for kind in _ALLOWED),
-            )
+    wrong = [one.keyword for one in instructions if not isinstance(one, _ALLOWED)]
+    wrong += ["FROM" for _ in program.stages[1:]]
+    if wrong:
+        raise BadInputError(
+            f"{wrong[0]} is not a valid change command",
+            "changes are: " + ", ".join(kind.__name__.upper() for kind in _ALLOWED),
+        )
 
     def change(config: ImageConfig) -> ImageConfig:
         state = StageState(None, config, [])

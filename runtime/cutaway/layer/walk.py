@@ -8,15 +8,16 @@ the folder by a link to `/etc`. So every step is taken from the descriptor of th
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import errno
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+PATH_MAX = 4096
 _OPAQUE = ("trusted.overlay.opaque", "user.overlay.opaque")
 
 
@@ -53,7 +54,11 @@ class Entry:
         """
         pinned = os.open(self.name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self.folder)
         try:
-            if not os.path.samestat(os.fstat(pinned), self.stat):
+            there = os.fstat(pinned)
+            # The number of a deleted file is soon given to a new one, which may be of another kind.
+            if not os.path.samestat(there, self.stat) or stat.S_IFMT(there.st_mode) != stat.S_IFMT(
+                self.stat.st_mode
+            ):
                 raise FileNotFoundError(errno.ENOENT, "replaced by another while it was read", self.path)
             flags = flags & ~os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
             return os.open(f"/proc/self/fd/{pinned}", flags)
@@ -68,7 +73,7 @@ class Entry:
         except FileNotFoundError:  # gone, and what was in it too
             return False
 
-    @contextmanager
+    @contextlib.contextmanager
     def opened(self) -> Iterator[int]:
         """`open` for a block."""
         descriptor = self.open()
@@ -84,27 +89,49 @@ def is_whiteout(found: os.stat_result) -> bool:
 
 
 def walk(root: Path | Entry) -> Iterator[Entry]:
-    """Everything below a folder: a folder before its entries, names in byte order. Without the root."""
+    """Everything below a folder: a folder before its entries, names in byte order. Without the root.
+
+    Raises OSError (ENAMETOOLONG) for a tree so deep that no path can name its end: path_resolution(7).
+    """
     descriptor = root.open(_DIRECTORY) if isinstance(root, Entry) else os.open(root, _DIRECTORY)
+    levels = [_Level(descriptor, "")]
     try:
-        yield from _walk(descriptor, "")
-    finally:
-        os.close(descriptor)
-
-
-def _walk(folder: int, prefix: str) -> Iterator[Entry]:
-    for name in sorted(os.listdir(folder), key=os.fsencode):
-        try:
-            entry = Entry(prefix + name, name, folder, os.lstat(name, dir_fd=folder))
-        except FileNotFoundError:
-            continue
-        yield entry
-        if entry.is_directory:
-            try:
-                descriptor = os.open(name, _DIRECTORY, dir_fd=folder)
-            except (FileNotFoundError, NotADirectoryError, OSError):
+        while levels:
+            level = levels[-1]
+            name = next(level.names, None)
+            if name is None:
+                os.close(levels.pop().folder)
                 continue
             try:
-                yield from _walk(descriptor, entry.path + "/")
-            finally:
-                os.close(descriptor)
+                found = os.lstat(name, dir_fd=level.folder)
+            except FileNotFoundError:
+                continue
+            entry = Entry(level.prefix + name, name, level.folder, found)
+            yield entry
+            if entry.is_directory:
+                below = _enter(entry)
+                if below is not None:
+                    levels.append(below)
+    finally:
+        for level in levels:
+            os.close(level.folder)
+
+
+class _Level:
+    """An open folder of which some names are still to come. A stack of these: a tree may be deep."""
+
+    def __init__(self, folder: int, prefix: str) -> None:
+        self.folder, self.prefix = folder, prefix
+        self.names = iter(sorted(os.listdir(folder), key=os.fsencode))
+
+
+def _enter(entry: Entry) -> _Level | None:
+    if len(os.fsencode(entry.path)) >= PATH_MAX:
+        raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), entry.path[:60] + "…")
+    try:
+        descriptor = os.open(entry.name, _DIRECTORY, dir_fd=entry.folder)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            return None  # gone, or another thing by now
+        raise
+    return _Level(descriptor, entry.path + "/")
