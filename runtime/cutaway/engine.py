@@ -31,7 +31,9 @@ from cutaway.container.looking import Looking
 from cutaway.container.moving import Moving
 from cutaway.container.rootview import RootView
 from cutaway.container.spec import CreateBody
+from cutaway.container.stats import Statistics
 from cutaway.container.talking import Talking
+from cutaway.container.updating import Updating
 from cutaway.events import EventLog
 from cutaway.layer.layers import Layers
 from cutaway.network.manager import Network
@@ -64,6 +66,8 @@ class Engine:
         self.looking = Looking(settings, self.containers, self.images, self.layers)
         self.talking = Talking(settings, self.containers)
         self.moving = Moving(RootView(settings, self.layers), self.containers.preparation)
+        self.updating = Updating(self.containers)
+        self.stats = Statistics(settings, self.containers)
         self.committing = Committing(settings, self.containers, self.images, self.layers)
         self.builder = Builder(
             self.images, self.layers, self.database, self.run_step, settings.tmp, settings.cache

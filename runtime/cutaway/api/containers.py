@@ -9,7 +9,7 @@ from aiohttp import web
 
 from cutaway.api.answers import json_answer, no_content
 from cutaway.api.routing import Answer, Call, Routes
-from cutaway.container.spec import CreateBody
+from cutaway.container.spec import CreateBody, UpdateBody
 from cutaway.errors import BadInputError
 
 routes = Routes()
@@ -51,6 +51,13 @@ async def kill(call: Call) -> Answer:
     """`POST /containers/{id}/kill`: `signal`, by name or number."""
     await call.engine.containers.kill(call["id"], call.text("signal") or "SIGKILL")
     return no_content()
+
+
+@routes.post("/containers/{id}/update")
+async def update(call: Call) -> Answer:
+    """`POST /containers/{id}/update`: limits and restart policy; says what was not taken as asked."""
+    warnings = await call.engine.updating.update(call["id"], await call.body(UpdateBody))
+    return json_answer({"Warnings": warnings or None})
 
 
 @routes.post("/containers/{id}/pause")

@@ -11,6 +11,7 @@ from cutaway.api import (
     looking,
     networks,
     own,
+    stats,
     system,
     talking,
     views,
@@ -20,7 +21,7 @@ from cutaway.api.routing import Routes
 
 def all_routes() -> Routes:
     """One table of all the rooms' tables."""
-    rooms = (system, containers, archive, looking, talking, execs, images, build, networks, own, views)
+    rooms = (system, containers, archive, looking, stats, talking, execs, images, build, networks, own, views)
     table = Routes()
     table.include(room.routes for room in rooms)
     return table

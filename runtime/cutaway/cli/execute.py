@@ -13,7 +13,7 @@ from cutaway.cli import values
 from cutaway.cli.attached import Conversation, Detached, check_terminal
 from cutaway.cli.client import Api, path_of
 from cutaway.cli.failures import CommandError, InterruptedCommandError
-from cutaway.cli.options import flag, many, one
+from cutaway.cli.flags import flag, many, one
 from cutaway.cli.session import Session, pass_session
 from cutaway.cli.tree import command
 

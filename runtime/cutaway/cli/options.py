@@ -1,4 +1,4 @@
-"""The flags of `run` and `create`, and the body of `POST /containers/create` that they make.
+"""From the flags of `run` and `create` to the body of `POST /containers/create`.
 
 The body is Docker's: what describes the program is at the top (`Config`), what ties it to this host is under
 `HostConfig`. Only what was asked for is written; the engine knows the rest.
@@ -6,96 +6,16 @@ The body is Docker's: what describes the program is at the top (`Config`), what 
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
-
-import click
 
 from cutaway.cli import values
 from cutaway.cli.failures import REFUSED, CommandError
 
 Options = Mapping[str, Any]
-
-
-def flag(*names: str, about: str) -> Callable[[Any], Any]:
-    """A flag without a value."""
-    return click.option(*names, is_flag=True, help=about)
-
-
-def one(*names: str, about: str, kind: Any = str, metavar: str | None = None) -> Callable[[Any], Any]:
-    """A flag with one value; None when it is not given."""
-    return click.option(*names, type=kind, help=about, metavar=metavar)
-
-
-def many(*names: str, about: str, kind: Any = str, metavar: str | None = None) -> Callable[[Any], Any]:
-    """A flag that may be given more than once."""
-    return click.option(*names, type=kind, multiple=True, help=about, metavar=metavar)
-
-
-_FLAGS = (
-    flag("-i", "--interactive", about="Keep standard input open."),
-    flag("-t", "--tty", about="Give the program a terminal."),
-    flag("--rm", "remove", about="Remove the container when it has ended."),
-    one("--name", about="A name to call it by.", metavar="NAME"),
-    many("-p", "--publish", about="Publish a port: [IP:][HOST]:CONTAINER[/udp].", metavar="PORT"),
-    flag("-P", "--publish-all", about="Publish each exposed port on a free port of the host."),
-    many("--expose", about="Say that the program listens on a port.", metavar="PORT"),
-    many("-v", "--volume", kind=values.VOLUME, about="Mount: HOST:CONTAINER[:ro].", metavar="MOUNT"),
-    many("--volumes-from", about="Mount what another container mounts.", metavar="CONTAINER"),
-    many("--tmpfs", about="Mount a folder that lives in memory: PATH[:options].", metavar="PATH"),
-    many("-e", "--env", about="Set an environment variable.", metavar="NAME=VALUE"),
-    many("--env-file", about="Read environment variables from a file.", metavar="FILE"),
-    one("-w", "--workdir", about="The folder that the program starts in.", metavar="PATH"),
-    one("-u", "--user", about="Who the program runs as: USER[:GROUP].", metavar="USER"),
-    many("--group-add", about="A further group of the user.", metavar="GROUP"),
-    one("--entrypoint", about="The program, instead of the image's own.", metavar="PROGRAM"),
-    many("-l", "--label", about="Attach a label.", metavar="NAME=VALUE"),
-    one("-h", "--hostname", about="The name that the container has for itself.", metavar="NAME"),
-    one("--domainname", about="The domain that it believes to be in.", metavar="NAME"),
-    one("--network", "--net", about="bridge, host, none, or the name of a network.", metavar="NETWORK"),
-    many("--network-alias", about="A further name in the network.", metavar="NAME"),
-    many("--link", about="Reach another container by name: CONTAINER[:ALIAS].", metavar="LINK"),
-    many("--dns", about="Ask this name server.", metavar="ADDRESS"),
-    many("--dns-search", about="Complete names with this domain.", metavar="DOMAIN"),
-    many("--add-host", about="A line for /etc/hosts: NAME:ADDRESS.", metavar="HOST"),
-    one("-m", "--memory", kind=values.SIZE, about="At most this much memory: 64m, 1g.", metavar="BYTES"),
-    one("--memory-swap", kind=values.SWAP, about="Memory and swap; -1: no limit.", metavar="BYTES"),
-    one("--memory-reservation", kind=values.SIZE, about="Left to it when memory is short.", metavar="BYTES"),
-    one("--cpus", kind=values.CPUS, about="At most this many processors: 0.5.", metavar="NUMBER"),
-    one("-c", "--cpu-shares", kind=int, about="Its share when they are short: 1024.", metavar="N"),
-    one("--cpuset-cpus", about="Only these processors: 0-1, 3.", metavar="CPUS"),
-    one("--pids-limit", kind=int, about="At most this many processes.", metavar="N"),
-    one("--shm-size", kind=values.SIZE, about="The size of /dev/shm.", metavar="BYTES"),
-    many("--ulimit", about="A limit of the process: nofile=1024:2048.", metavar="LIMIT"),
-    many("--sysctl", about="A kernel setting of its namespaces.", metavar="NAME=VALUE"),
-    many("--device", about="A device of the host: HOST[:CONTAINER[:rwm]].", metavar="DEVICE"),
-    flag("--read-only", about="Forbid writing to the root file system."),
-    many("--cap-add", about="Give a capability: NET_ADMIN, ALL.", metavar="NAME"),
-    many("--cap-drop", about="Take a capability away.", metavar="NAME"),
-    many("--security-opt", about="no-new-privileges, seccomp=unconfined, ….", metavar="OPTION"),
-    flag("--privileged", about="Give every capability and every device."),
-    flag("--init", about="Put a small init before the program."),
-    one("--pid", about="host, or container:NAME, to share processes.", metavar="MODE"),
-    one("--ipc", about="private, host, container:NAME, to share memory.", metavar="MODE"),
-    one("--uts", about="host, to share the host's name.", metavar="MODE"),
-    one("--restart", about="no, always, on-failure[:N], unless-stopped.", metavar="POLICY"),
-    one("--stop-signal", about="What `stop` sends first.", metavar="SIGNAL"),
-    one("--stop-timeout", kind=int, about="Seconds that `stop` waits.", metavar="SECONDS"),
-    click.option(
-        "--pull", type=click.Choice(["missing", "always", "never"]), default="missing", metavar="WHEN",
-        help="Get the image: missing (the default), always, never.",
-    ),
-    flag("-q", "--quiet", about="Show no progress while getting the image."),
-    one("--platform", about="The image's platform: linux/amd64.", metavar="PLATFORM"),
-)  # fmt: skip
-
-
-def container_options(function: Any) -> Any:
-    """Declare what `run` and `create` share; the function gets all of it as keywords."""
-    for option in reversed(_FLAGS):
-        function = option(function)
-    return function
 
 
 def create_body(image: str, words: Sequence[str], options: Options, *, attached: bool) -> dict[str, Any]:
@@ -128,13 +48,17 @@ def _config(image: str, words: Sequence[str], options: Options, attached: bool) 
         "Env": values.variables(options["env"], options["env_file"], os.environ) or None,
         "WorkingDir": options["workdir"],
         "User": options["user"],
-        "Labels": values.labels(options["label"]) or None,
+        "Labels": values.labels(values.lines_of(options["label_file"], "label"))
+        | values.labels(options["label"])
+        or None,
         "Hostname": options["hostname"],
         "Domainname": options["domainname"],
         "ExposedPorts": values.exposed(options["expose"]) | {port: {} for port in bindings} or None,
         "Volumes": {target: {} for name, target in options["volume"] if not name} or None,
         "StopSignal": options["stop_signal"],
         "StopTimeout": options["stop_timeout"],
+        "MacAddress": options["mac_address"],
+        "Healthcheck": _healthcheck(options),
     }
 
 
@@ -143,46 +67,162 @@ def _host_config(options: Options) -> dict[str, Any]:
         "AutoRemove": options["remove"],
         "PortBindings": values.port_bindings(options["publish"]) or None,
         "PublishAllPorts": options["publish_all"],
+        "Init": options["init"],
+        "RestartPolicy": restart_policy(options["restart"], remove=options["remove"]),
+        "LogConfig": _log_config(options),
+        "Runtime": options["runtime"],
+        "Isolation": options["isolation"],
+        "Annotations": values.labels(options["annotation"]) or None,
+        "StorageOpt": values.labels(options["storage_opt"]) or None,
+        **_mounts(options),
+        **_names(options),
+        **resources(options),
+        **_rights(options),
+    }
+
+
+def _mounts(options: Options) -> dict[str, Any]:
+    return {
         "Binds": [bind for target, bind in options["volume"] if target] or None,
+        "Mounts": _list(options["mount"]),
         "VolumesFrom": _list(options["volumes_from"]),
+        "VolumeDriver": options["volume_driver"],
         "Tmpfs": {path: rest for path, _, rest in (text.partition(":") for text in options["tmpfs"])} or None,
-        "GroupAdd": _list(options["group_add"]),
+        "ShmSize": options["shm_size"],
+        "ReadonlyRootfs": options["read_only"],
+    }
+
+
+def _names(options: Options) -> dict[str, Any]:
+    return {
         "NetworkMode": options["network"],
         "Links": _list(options["link"]),
         "Dns": _list(options["dns"]),
         "DnsSearch": _list(options["dns_search"]),
-        "ExtraHosts": _list(options["add_host"]),
-        "Memory": options["memory"],
-        "MemorySwap": options["memory_swap"],
-        "MemoryReservation": options["memory_reservation"],
-        "NanoCpus": options["cpus"],
-        "CpuShares": options["cpu_shares"],
-        "CpusetCpus": options["cpuset_cpus"],
-        "PidsLimit": options["pids_limit"],
-        "ShmSize": options["shm_size"],
-        "Ulimits": [_ulimit(text) for text in options["ulimit"]] or None,
-        "Sysctls": values.labels(options["sysctl"]) or None,
-        "Devices": [_device(text) for text in options["device"]] or None,
-        "ReadonlyRootfs": options["read_only"],
-        "CapAdd": _list(options["cap_add"]),
-        "CapDrop": _list(options["cap_drop"]),
-        "SecurityOpt": _list(options["security_opt"]),
-        "Privileged": options["privileged"],
-        "Init": options["init"],
+        "DnsOptions": _list(options["dns_option"]),
+        "ExtraHosts": [values.extra_host(text) for text in options["add_host"]] or None,
         "PidMode": options["pid"],
         "IpcMode": options["ipc"],
         "UTSMode": options["uts"],
-        "RestartPolicy": _restart(options["restart"], remove=options["remove"]),
+        "UsernsMode": options["userns"],
+        "CgroupnsMode": options["cgroupns"],
+        "CgroupParent": options["cgroup_parent"],
     }
 
 
+def resources(options: Options) -> dict[str, Any]:
+    """The limits that `run`, `create` and `update` know; what a command has no flag for is left out."""
+    return {name: options[flag] for name, flag in _RESOURCES.items() if flag in options} | {
+        name: _list(options[flag]) for name, flag in _DEVICE_RESOURCES.items() if flag in options
+    }
+
+
+_RESOURCES = {
+    "Memory": "memory",
+    "MemorySwap": "memory_swap",
+    "MemoryReservation": "memory_reservation",
+    "MemorySwappiness": "memory_swappiness",
+    "KernelMemory": "kernel_memory",
+    "OomKillDisable": "oom_kill_disable",
+    "OomScoreAdj": "oom_score_adj",
+    "NanoCpus": "cpus",
+    "CpuShares": "cpu_shares",
+    "CpuPeriod": "cpu_period",
+    "CpuQuota": "cpu_quota",
+    "CpuRealtimePeriod": "cpu_rt_period",
+    "CpuRealtimeRuntime": "cpu_rt_runtime",
+    "CpusetCpus": "cpuset_cpus",
+    "CpusetMems": "cpuset_mems",
+    "PidsLimit": "pids_limit",
+    "BlkioWeight": "blkio_weight",
+}
+_DEVICE_RESOURCES = {
+    "BlkioWeightDevice": "blkio_weight_device",
+    "BlkioDeviceReadBps": "device_read_bps",
+    "BlkioDeviceWriteBps": "device_write_bps",
+    "BlkioDeviceReadIOps": "device_read_iops",
+    "BlkioDeviceWriteIOps": "device_write_iops",
+}
+
+
+def _rights(options: Options) -> dict[str, Any]:
+    security, paths = _security(options["security_opt"])
+    return {
+        "GroupAdd": _list(options["group_add"]),
+        "CapAdd": _list(options["cap_add"]),
+        "CapDrop": _list(options["cap_drop"]),
+        "Privileged": options["privileged"],
+        "SecurityOpt": _list(security),
+        "Ulimits": [_ulimit(text) for text in options["ulimit"]] or None,
+        "Sysctls": values.labels(options["sysctl"]) or None,
+        "Devices": [_device(text) for text in options["device"]] or None,
+        "DeviceCgroupRules": _list(options["device_cgroup_rule"]),
+        "DeviceRequests": [{"Count": -1, "Capabilities": [["gpu"]]}] if options["gpus"] else None,
+        **paths,
+    }
+
+
+def _security(texts: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
+    """A profile's file is read here, where it is; `systempaths=unconfined` is two other fields."""
+    options: list[str] = []
+    paths: dict[str, Any] = {}
+    for text in texts:
+        name, separator, value = text.partition("=" if "=" in text else ":")
+        if name == "systempaths" and value == "unconfined":
+            paths = {"MaskedPaths": [], "ReadonlyPaths": []}
+        elif name == "seccomp" and separator and value not in ("unconfined", "builtin"):
+            try:
+                profile = json.loads(Path(value).expanduser().read_text())
+            except OSError as error:
+                reason = (error.strerror or str(error)).lower()
+                raise ValueError(f"opening seccomp profile ({value}) failed: {reason}") from error
+            except ValueError as error:
+                raise ValueError(f"compacting json for seccomp profile ({value}) failed: {error}") from error
+            options.append(f"seccomp={json.dumps(profile, separators=(',', ':'))}")
+        else:
+            options.append(text)
+    return options, paths
+
+
+def _healthcheck(options: Options) -> dict[str, Any] | None:
+    times = {
+        "Interval": options["health_interval"],
+        "Timeout": options["health_timeout"],
+        "StartPeriod": options["health_start_period"],
+        "StartInterval": options["health_start_interval"],
+        "Retries": options["health_retries"],
+    }
+    asked = {name: value for name, value in times.items() if value is not None}
+    command = options["health_cmd"]
+    if options["no_healthcheck"]:
+        if asked or command is not None:
+            raise ValueError("--no-healthcheck conflicts with --health-* options")
+        return {"Test": ["NONE"]}
+    if (asked.get("Retries") or 0) < 0:
+        raise ValueError("--health-retries cannot be negative")
+    if command:
+        asked["Test"] = ["CMD-SHELL", command]
+    return asked or None
+
+
+def _log_config(options: Options) -> dict[str, Any] | None:
+    driver, config = options["log_driver"], values.labels(options["log_opt"])
+    if not driver and not config:
+        return None
+    return {"Type": driver or "", "Config": config}
+
+
 def _networking(options: Options) -> dict[str, Any]:
-    if not options["network_alias"]:
-        return {}
-    return {"EndpointsConfig": {options["network"] or "bridge": {"Aliases": list(options["network_alias"])}}}
+    wishes: dict[str, Any] = {}
+    if options["network_alias"]:
+        wishes["Aliases"] = list(options["network_alias"])
+    if options["ip"]:
+        wishes["IPAMConfig"] = {"IPv4Address": options["ip"]}
+    return {"EndpointsConfig": {options["network"] or "bridge": wishes}} if wishes else {}
 
 
-def _restart(policy: str | None, *, remove: bool) -> dict[str, Any] | None:
+def restart_policy(policy: str | None, *, remove: bool = False) -> dict[str, Any] | None:
+    """Of `--restart`. Raises ValueError in Docker's words."""
     if policy is None:
         return None
     name, _, count = policy.partition(":")
@@ -206,6 +246,8 @@ def _ulimit(text: str) -> dict[str, Any]:
 
 def _device(text: str) -> dict[str, str]:
     parts = text.split(":")
+    if len(parts) > 3 or not parts[0]:
+        raise ValueError(f"invalid device specification: {text}")
     if len(parts) == 2 and set(parts[1]) <= set("rwm"):
         parts = [parts[0], parts[0], parts[1]]
     host, inside, rights = [*parts, "", ""][:3]

@@ -15,7 +15,8 @@ import click
 from cutaway.cli.attached import Conversation, Detached, attach_params, check_terminal, of_container
 from cutaway.cli.client import Api, path_of
 from cutaway.cli.failures import REFUSED, CommandError, InterruptedCommandError
-from cutaway.cli.options import container_options, create_body, flag, many, one
+from cutaway.cli.flags import container_options, flag, many, one
+from cutaway.cli.options import create_body
 from cutaway.cli.session import Session, pass_session
 from cutaway.cli.tree import command
 from cutaway.errors import CutawayError

@@ -75,15 +75,7 @@ def variables(texts: Iterable[str], files: Iterable[str], environ: Mapping[str, 
 
     Raises CommandError for a file that cannot be read.
     """
-    found: list[str] = []
-    for file in files:
-        try:
-            lines = Path(file).expanduser().read_text().splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "not text"
-            raise CommandError(f"cannot read the env file {file}: {reason}", exit_code=REFUSED) from error
-        found += (line.lstrip() for line in lines if line.strip() and not line.lstrip().startswith("#"))
-    found += texts
+    found = [*lines_of(files, "env"), *texts]
     result = []
     for text in found:
         name, equals, _ = text.partition("=")
@@ -94,6 +86,58 @@ def variables(texts: Iterable[str], files: Iterable[str], environ: Mapping[str, 
         elif name in environ:
             result.append(f"{name}={environ[name]}")
     return result
+
+
+def lines_of(files: Iterable[str], kind: str) -> list[str]:
+    """The lines of `--env-file` and `--label-file`, without empty ones and comments. Raises CommandError."""
+    found: list[str] = []
+    for file in files:
+        try:
+            lines = Path(file).expanduser().read_text().splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "not text"
+            raise CommandError(f"cannot read the {kind} file {file}: {reason}", exit_code=REFUSED) from error
+        found += (line.lstrip() for line in lines if line.strip() and not line.lstrip().startswith("#"))
+    return found
+
+
+def extra_host(text: str) -> str:
+    """Of `--add-host`: `name=address` and `name:address` become the latter. Raises ValueError."""
+    name, separator, address = text.partition("=" if "=" in text else ":")
+    if not name or not separator or not address:
+        raise ValueError(f'bad format for add-host: "{text}"')
+    return f"{name}:{address.strip('[]')}"
+
+
+def device_rate(text: str, read: Callable[[str], int] = int) -> dict[str, Any]:
+    """Of `--device-read-bps /dev/sda:1mb`: path and rate. Raises ValueError."""
+    path, colon, rate = text.rpartition(":")
+    if not colon or not path.startswith("/dev/"):
+        raise ValueError(f"bad format for device path: {text}")
+    try:
+        number = read(rate)
+    except ValueError:
+        number = -1
+    if number < 0:
+        raise ValueError(f"invalid rate for device: {text}. The correct format is <device-path>:<number>")
+    return {"Path": path, "Rate": number}
+
+
+def device_weight(text: str) -> dict[str, Any]:
+    """Of `--blkio-weight-device /dev/sda:500`: path and weight. Raises ValueError."""
+    path, colon, weight = text.rpartition(":")
+    if not colon or not path.startswith("/dev/"):
+        raise ValueError(f"bad format for device path: {text}")
+    if not weight.isdigit() or not (int(weight) == 0 or 10 <= int(weight) <= 1000):
+        raise ValueError(f"invalid weight for device: {text}")
+    return {"Path": path, "Weight": int(weight)}
+
+
+def nanoseconds(text: str) -> int:
+    """Nanoseconds in Go's durations; none may be negative. Raises ValueError."""
+    if text.startswith("-"):
+        raise ValueError("a time cannot be negative")
+    return 0 if text == "0" else round(seconds(text) * 1e9)
 
 
 def labels(texts: Iterable[str]) -> dict[str, str]:
@@ -229,3 +273,7 @@ CPUS = Value("number", nano_cpus)
 VOLUME = Value("volume", volume)
 MOMENT = Value("time", moment)
 DURATION = Value("duration", seconds)
+NANOSECONDS = Value("duration", nanoseconds)
+RATE = Value("device", device_rate)
+RATE_BYTES = Value("device", lambda text: device_rate(text, size))
+WEIGHT = Value("device", device_weight)

@@ -51,7 +51,8 @@ def write_files(record: Record, folder: Path) -> None:
     address = record.endpoint.address if record.endpoint else None
     hosts = resolv.host_hosts() if on_host else ""
     if not on_host or host.extra_hosts:
-        hosts += resolv.hosts(address, record.hostname, record.config.domainname, host.extra_hosts)
+        extra = [_with_gateway(entry, record) for entry in host.extra_hosts]
+        hosts += resolv.hosts(address, record.hostname, record.config.domainname, extra)
     texts = {
         "hosts": hosts,
         "hostname": resolv.hostname_file(record.hostname),
@@ -97,6 +98,14 @@ async def discarded() -> None:
     """Wait until all that was discarded is deleted."""
     while _TASKS:
         await asyncio.wait(tuple(_TASKS))
+
+
+def _with_gateway(entry: str, record: Record) -> str:
+    """`name:host-gateway` is the host, as seen from the container's network."""
+    name, _, address = entry.partition(":")
+    if address != "host-gateway":
+        return entry
+    return f"{name}:{record.endpoint.gateway if record.endpoint else '127.0.0.1'}"
 
 
 def _resolv_conf(record: Record, *, on_host: bool) -> str:

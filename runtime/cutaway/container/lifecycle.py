@@ -23,9 +23,11 @@ from cutaway.container.health import HealthMonitor
 from cutaway.container.keeper_client import KeeperClient
 from cutaway.container.listener import Listener
 from cutaway.container.plan import Plan
+from cutaway.container.populating import Populating
 from cutaway.container.preparation import Preparation
 from cutaway.container.records import DEAD, EXITED, PAUSED, REMOVING, RESTARTING, Record, seconds_since_epoch
 from cutaway.container.restarting import Restarting
+from cutaway.container.rootview import RootView
 from cutaway.container.shelf import Kept, Shelf
 from cutaway.container.spec import CreateBody
 from cutaway.container.starting import Starting
@@ -60,12 +62,13 @@ class Containers:
         self.settings, self.keeper, self.images, self.layers = settings, keeper, images, layers
         self.network, self.events = network, events
         self.shelf = Shelf(database)
-        self.preparation = Preparation(settings, layers, network)
+        self.preparation = Preparation(settings, layers, network, self.shelf)
         self.execs = Execs(self.shelf, keeper, self.preparation, events)
         self.starting = Starting(self.shelf, keeper, self.preparation, settings)
         self.ending = Ending(self.shelf, keeper, settings.instance, self.emit)
         self.restarting = Restarting(self.shelf, self._launch)
         self.health = HealthMonitor(self.shelf, self.execs, keeper, self.emit)
+        self._populating = Populating(RootView(settings, layers), layers)
         self._listener = Listener(self.shelf, self.execs, settings, self.ended, self.emit)
         keeper.on_event, keeper.on_lost = self._listener.says, self._listener.lost
 
@@ -86,9 +89,14 @@ class Containers:
         except OSError as error:
             raise folders.refusal(error, folder) from error
         try:
-            self.shelf.add(record)
+            kept = self.shelf.add(record)
         except BaseException:
             folders.discard(folder, self.settings)
+            raise
+        try:
+            await self._populating.populate(kept)
+        except BaseException:
+            await self._remove(kept, with_volumes=True)
             raise
         self.emit("create", record)
         return record.id, warnings
@@ -99,7 +107,7 @@ class Containers:
             name = checks.check_name(name)
             self.shelf.check_name(name)
         image = self.images.resolve(body.image)
-        return drafting.draft(name or self.shelf.free_name(), body, image, self.settings)
+        return drafting.draft(name or self.shelf.free_name(), body, image, self.settings, self.shelf)
 
     async def plan(self, name: str, body: CreateBody) -> Plan:
         """What a start would do, without doing anything: `explain`. The address is a likely one."""

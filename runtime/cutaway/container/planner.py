@@ -13,19 +13,27 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from pathlib import Path
 
+from cutaway.container.filetree import INIT, file_tree, open_binds, overlay_step, protect
 from cutaway.container.plan import Plan
 from cutaway.container.records import Record
-from cutaway.container.spec import HostConfig
+from cutaway.container.resources import cgroup_step
+from cutaway.container.security import read_security
+from cutaway.container.sharing import PREFIX, Shared
 from cutaway.container.steps import AwaitKeeper, DieWithKeeper, GiveStdio, OpenTerminal, UseTerminal
 from cutaway.container.users import User
 from cutaway.linux import mounts
 from cutaway.linux.capabilities import SetCapabilities, SetUser, granted
-from cutaway.linux.cgroups import DEFAULT_DEVICES, JoinCgroup, MakeCgroup, RemoveCgroup
-from cutaway.linux.devices import MakeDevices, OpenConsole
-from cutaway.linux.namespaces import JoinNamespaces, SetDomainname, SetHostname, UnshareCgroupNamespace
-from cutaway.linux.overlay import MountOverlay
+from cutaway.linux.cgroups import JoinCgroup, RemoveCgroup
+from cutaway.linux.devices import Node
+from cutaway.linux.namespaces import (
+    JoinNamespaceFile,
+    JoinNamespaces,
+    SetDomainname,
+    SetHostname,
+    UnshareCgroupNamespace,
+    WriteSysctl,
+)
 from cutaway.linux.program import ChangeDirectory, Exec, SetOomScore
 from cutaway.linux.rlimits import SetRlimits
 from cutaway.linux.seccomp import LoadSeccomp, SetNoNewPrivs
@@ -33,8 +41,7 @@ from cutaway.linux.step import Step
 from cutaway.settings import Settings
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-SHM_BYTES = 64 * 1024 * 1024
-FILES = ("resolv.conf", "hostname", "hosts")
+INIT_COMMAND = (INIT, "--")
 
 Steps = tuple[Step, ...]
 
@@ -45,7 +52,7 @@ class Ground:
 
     `lowers` are overlay folders relative to the layers' root, the topmost first. `network` are the steps
     beside and inside. `seccomp` is the compiled filter in base64, empty for none. `cgroup_trees` as
-    `MountCgroup` wants them.
+    `MountCgroup` wants them. `nodes` are devices besides the usual ones, `init` the program of `--init`.
     """
 
     lowers: tuple[str, ...]
@@ -53,19 +60,35 @@ class Ground:
     network: tuple[Steps, Steps] = ((), ())
     seccomp: str = ""
     cgroup_trees: tuple[str, ...] = ()
+    nodes: tuple[Node, ...] = ()
+    shared: Shared = dataclasses.field(default_factory=Shared)
+    init: str = ""
 
 
 def plan_container(record: Record, settings: Settings, ground: Ground) -> Plan:
     """All steps of a container's start. Pure."""
-    host, cgroup = record.host, (settings.instance, record.id)
+    host, shared, cgroup = record.host, ground.shared, (settings.instance, record.id)
     beside, network = ground.network
     inside: list[Step] = [JoinCgroup(*cgroup)]
+    inside += [JoinNamespaceFile(f"/proc/{shared.pid_of(kind)}/ns/{kind}", kind) for kind in _joined(shared)]
     if host.cgroupns_mode != "host":
         inside.append(UnshareCgroupNamespace())
-    inside += _open_binds(record, settings.container(record.id))
+    inside += open_binds(record, settings, shared, ground.init)
     inside += [mounts.PrivateMounts(), overlay_step(record, settings, ground.lowers)]
-    inside += _file_tree(record, settings, ground)
-    inside += [AwaitKeeper(), *network]
+    inside += file_tree(
+        record,
+        settings.container(record.id) / "merged",
+        nodes=ground.nodes,
+        cgroup_trees=ground.cgroup_trees,
+        shared=shared,
+        init=ground.init,
+    )
+    connected: list[Step] = [AwaitKeeper(), *network]
+    if host.sysctls:  # some are settings of eth0; and soon /proc/sys cannot be written any more
+        inside += [*connected, *(WriteSysctl(name, value) for name, value in sorted(host.sysctls.items()))]
+        inside += protect(record)
+    else:
+        inside += [*protect(record), *connected]
     if host.uts_mode != "host":
         inside.append(SetHostname(record.hostname))
         inside += [SetDomainname(record.config.domainname)] if record.config.domainname else []
@@ -74,10 +97,12 @@ def plan_container(record: Record, settings: Settings, ground: Ground) -> Plan:
     )
     inside += _rights(record, ground)
     inside += [ChangeDirectory(record.config.working_dir or "/")]
-    inside += [Exec(tuple(record.config.argv), environment(record, ground.user.home))]
+    argv = (*INIT_COMMAND, *record.config.argv) if ground.init else tuple(record.config.argv)
+    inside += [Exec(argv, environment(record, ground.user.home))]
     return Plan(
-        before=(_cgroup(record, settings.instance),),
+        before=(cgroup_step(record, settings.instance, ground.nodes),),
         namespaces=_namespaces(record),
+        pid_namespace_of=shared.pid,
         beside=beside,
         inside=tuple(inside),
         after=(RemoveCgroup(*cgroup),),
@@ -101,12 +126,7 @@ def plan_exec(
     record: Record, settings: Settings, request: ExecRequest, user: User, seccomp: str = ""
 ) -> Plan:
     """All steps of an exec: into the container's group and namespaces, the same loss of rights. Pure."""
-    kinds = tuple(kind for kind in (*_namespaces(record), "cgroup") if kind != "pid")
-    if record.host.cgroupns_mode == "host":
-        kinds = kinds[:-1]
-    own_pids = record.host.pid_mode != "host"
-    first = 1 if own_pids else record.state.pid  # as the child sees it, which is born in that pid namespace
-    inside: list[Step] = [JoinCgroup(settings.instance, record.id), JoinNamespaces(first, kinds)]
+    inside: list[Step] = [JoinCgroup(settings.instance, record.id), *_enter(record)]
     if request.tty:
         inside += [OpenTerminal(), UseTerminal(request.rows, request.columns, user.uid)]
     else:
@@ -116,7 +136,22 @@ def plan_exec(
     inside += [ChangeDirectory(request.working_dir or record.config.working_dir or "/")]
     env = environment(record, user.home, request.env, tty=request.tty)
     inside.append(Exec(request.argv, env))
-    return Plan(pid_namespace_of=record.state.pid if own_pids else 0, inside=tuple(inside))
+    return Plan(
+        pid_namespace_of=0 if record.host.pid_mode == "host" else record.state.pid, inside=tuple(inside)
+    )
+
+
+def _enter(record: Record) -> list[Step]:
+    """Into all namespaces of the container that are not the host's, whomever it shares them with."""
+    host, pid = record.host, record.state.pid
+    modes = {"uts": host.uts_mode, "ipc": host.ipc_mode, "net": record.network, "cgroup": host.cgroupns_mode}
+    kinds = ("mnt", *(kind for kind, mode in modes.items() if mode != "host"))
+    if host.pid_mode == "host":
+        return [JoinNamespaces(pid, kinds)]
+    if not host.pid_mode:
+        return [JoinNamespaces(1, kinds)]  # as the child sees it, which is born in that pid namespace
+    # Its number in another's pid namespace is not known; /proc is the host's until mnt is joined.
+    return [JoinNamespaceFile(f"/proc/{pid}/ns/{kind}", kind) for kind in (*kinds[1:], "mnt")]
 
 
 def environment(
@@ -136,85 +171,14 @@ def environment(
 
 def _namespaces(record: Record) -> tuple[str, ...]:
     host = record.host
-    shared = {
-        "uts": host.uts_mode == "host",
-        "ipc": host.ipc_mode == "host",
-        "pid": host.pid_mode == "host",
-        "net": record.network == "host",
-    }
-    return ("mnt", *(kind for kind, with_host in shared.items() if not with_host))
+    modes = {"uts": host.uts_mode, "ipc": host.ipc_mode, "pid": host.pid_mode, "net": record.network}
+    own = (kind for kind, mode in modes.items() if mode != "host" and not mode.startswith(PREFIX))
+    return ("mnt", *own)
 
 
-def _cgroup(record: Record, instance: str) -> MakeCgroup:
-    host = record.host
-    quota, period = host.cpu_quota, host.cpu_period
-    if host.nano_cpus:
-        period = 100_000
-        quota = host.nano_cpus * period // 1_000_000_000
-    swap = host.memory_swap or 2 * host.memory  # Docker's default: as much swap as memory
-    return MakeCgroup(
-        instance,
-        record.id,
-        memory=host.memory,
-        memory_swap=swap,
-        memory_reservation=host.memory_reservation,
-        cpu_quota=quota,
-        cpu_period=period,
-        cpu_shares=host.cpu_shares,
-        pids=host.pids_limit,
-        cpuset_cpus=host.cpuset_cpus,
-        cpuset_mems=host.cpuset_mems,
-        devices=() if host.privileged else DEFAULT_DEVICES,
-    )
-
-
-def _open_binds(record: Record, folder: Path) -> Iterator[Step]:
-    for name in FILES:
-        yield mounts.OpenTree(str(folder / name), name, recursive=False)
-    for mount in record.mounts:
-        if mount.type != "tmpfs":
-            yield mounts.OpenTree(mount.source, mount.source)
-
-
-def overlay_step(record: Record, settings: Settings, lowers: tuple[str, ...]) -> MountOverlay:
-    """The mount of a container's layers under its writable one."""
-    folder = settings.container(record.id)
-    relative = f"../{folder.relative_to(settings.root)}"  # the layers' root is a neighbour: short names
-    return MountOverlay(
-        str(settings.layers), lowers, f"{relative}/upper", f"{relative}/work", str(folder / "merged")
-    )
-
-
-def _file_tree(record: Record, settings: Settings, ground: Ground) -> Iterator[Step]:
-    host = record.host
-    yield mounts.EnterRoot(str(settings.container(record.id) / "merged"))
-    yield mounts.MountProc()
-    yield mounts.MountTmpfs("/dev", "nosuid,strictatime,mode=755,size=65536k")
-    yield MakeDevices()
-    yield mounts.MountDevpts()
-    yield mounts.MountMqueue()
-    yield mounts.MountTmpfs(
-        "/dev/shm", f"nosuid,nodev,noexec,mode=1777,size={host.shm_size or SHM_BYTES}", "shm"
-    )
-    yield mounts.MountSys(read_only=not host.privileged)
-    yield mounts.MountCgroup(ground.cgroup_trees, read_only=not host.privileged)
-    for name in FILES:
-        yield mounts.AttachTree(name, f"/etc/{name}")
-    for mount in record.mounts:
-        if mount.type == "tmpfs":
-            yield mounts.MountTmpfs(mount.destination, mount.options)
-        else:
-            yield mounts.AttachTree(mount.source, mount.destination, mount.read_only)
-    if record.config.tty:
-        yield OpenConsole()
-    if not host.privileged:
-        masked = mounts.MASKED_PATHS if host.masked_paths is None else tuple(host.masked_paths)
-        readonly = mounts.READONLY_PATHS if host.readonly_paths is None else tuple(host.readonly_paths)
-        yield mounts.MaskPaths(masked)
-        yield mounts.ReadonlyPaths(readonly)
-    yield mounts.LeaveOldRoot()
-    if host.readonly_rootfs:
-        yield mounts.RemountRootReadonly()
+def _joined(shared: Shared) -> list[str]:
+    """Of whom it joins, all but the pid namespace, into which it is born."""
+    return [kind for kind in ("net", "ipc") if shared.pid_of(kind)]
 
 
 def _terminal(record: Record, user: User) -> list[Step]:
@@ -228,7 +192,7 @@ def _rights(record: Record, ground: Ground, *, all_rights: bool = False) -> Iter
         yield SetRlimits(tuple((limit.name, limit.soft, limit.hard) for limit in host.ulimits))
     if host.oom_score_adj:
         yield SetOomScore(host.oom_score_adj)
-    no_new_privs = _no_new_privs(host)
+    no_new_privs = read_security(host.security_opt).no_new_privileges
     filtered = bool(ground.seccomp) and not all_rights
     if filtered and not no_new_privs:
         yield LoadSeccomp(ground.seccomp)  # now, while CAP_SYS_ADMIN is still there
@@ -240,17 +204,3 @@ def _rights(record: Record, ground: Ground, *, all_rights: bool = False) -> Iter
         yield SetNoNewPrivs()
         if filtered:
             yield LoadSeccomp(ground.seccomp)
-
-
-def _no_new_privs(host: HostConfig) -> bool:
-    return any(
-        option in ("no-new-privileges", "no-new-privileges:true", "no-new-privileges=true")
-        for option in host.security_opt
-    )
-
-
-def wants_seccomp(host: HostConfig) -> bool:
-    """Whether the default filter is to be loaded."""
-    return not host.privileged and not any(
-        option in ("seccomp=unconfined", "seccomp:unconfined") for option in host.security_opt
-    )

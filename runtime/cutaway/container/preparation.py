@@ -9,14 +9,19 @@ from __future__ import annotations
 
 import base64
 import functools
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from cutaway.container import folders, volumes
+from cutaway.container import devices, folders, volumes
 from cutaway.container.plan import Plan
-from cutaway.container.planner import ExecRequest, Ground, plan_container, plan_exec, wants_seccomp
+from cutaway.container.planner import ExecRequest, Ground, plan_container, plan_exec
 from cutaway.container.records import Record
+from cutaway.container.security import read_security
+from cutaway.container.sharing import shared_by
+from cutaway.container.shelf import Shelf
 from cutaway.container.users import User, find_user, layered_reader
+from cutaway.errors import NotPermittedError
 from cutaway.layer.layers import Layers
 from cutaway.linux.capabilities import granted
 from cutaway.linux.hierarchies import mounted_names
@@ -25,12 +30,14 @@ from cutaway.network.manager import BRIDGE, Network
 from cutaway.network.ports import PortMap
 from cutaway.settings import Settings
 
+_INITS = ("docker-init", "tini-static")  # statically linked: an image may have no C library
+
 
 class Preparation:
     """Makes plans for real starts, and imagined ones."""
 
-    def __init__(self, settings: Settings, layers: Layers, network: Network) -> None:
-        self._settings, self._layers, self._network = settings, layers, network
+    def __init__(self, settings: Settings, layers: Layers, network: Network, shelf: Shelf) -> None:
+        self._settings, self._layers, self._network, self._shelf = settings, layers, network, shelf
         self._users: dict[tuple[str, ...], User] = {}
 
     async def prepare(self, record: Record) -> Plan:
@@ -40,7 +47,11 @@ class Preparation:
         volumes.prepare(record.mounts)
         if record.network == BRIDGE:
             record.endpoint = await self._network.connect(
-                record.id, record.hostname, wanted_ports(record), sorted(record.config.exposed_ports)
+                record.id,
+                record.hostname,
+                wanted_ports(record),
+                sorted(record.config.exposed_ports),
+                record.config.mac_address,
             )
         folders.write_files(record, folder)
         return self.plan(record, record.endpoint)
@@ -53,12 +64,16 @@ class Preparation:
 
     def plan(self, record: Record, endpoint: Endpoint | None) -> Plan:
         """The plan with this endpoint."""
+        shared = shared_by(record, self._shelf)
         ground = Ground(
             lowers=tuple(self._layers.lower(layer) for layer in reversed(record.layers)),
             user=self.user(record, record.config.user),
-            network=self._network.steps(endpoint, record.network),
+            network=((), ()) if shared.net else self._network.steps(endpoint, record.network),
             seccomp=self._filter(record),
             cgroup_trees=mounted_names(),
+            nodes=devices.nodes(record.host),
+            shared=shared,
+            init=init_program() if record.host.init else "",
         )
         return plan_container(record, self._settings, ground)
 
@@ -70,9 +85,11 @@ class Preparation:
 
     def _filter(self, record: Record) -> str:
         host = record.host
-        if not wants_seccomp(host):
+        profile = read_security(host.security_opt).seccomp
+        if profile == "unconfined" or (host.privileged and not profile):
             return ""
-        return default_filter(granted(tuple(host.cap_add), tuple(host.cap_drop)), self._settings.cache)
+        rights = granted(tuple(host.cap_add), tuple(host.cap_drop), privileged=host.privileged)
+        return compiled_filter(profile, rights, self._settings.cache)
 
     def imagined(self, record: Record) -> Endpoint | None:
         """An endpoint as it might be, for a plan that nobody runs."""
@@ -113,12 +130,28 @@ def wanted_ports(record: Record) -> dict[str, Sequence[dict[str, str]] | None]:
     return wanted
 
 
-@functools.cache
-def default_filter(capabilities: tuple[str, ...], cache: Path) -> str:
-    """The default seccomp filter for these capabilities, compiled, in base64."""
-    from cutaway.linux.seccomp_compile import default_program  # libseccomp is loaded only where it is needed
+def init_program() -> str:
+    """The small init of `--init`. Raises NotPermittedError when the machine has none."""
+    for name in _INITS:
+        if found := shutil.which(name):
+            return found
+    raise NotPermittedError(
+        'exec: "docker-init": executable file not found in $PATH',
+        "install the package tini, or leave out --init",
+    )
 
-    return base64.b64encode(default_program(capabilities, cache)).decode()
+
+@functools.lru_cache(32)
+def compiled_filter(profile: str, capabilities: tuple[str, ...], cache: Path) -> str:
+    """The seccomp filter of a profile, "" for the default one, with these capabilities, in base64."""
+    # libseccomp is loaded only where it is needed
+    from cutaway.linux.seccomp_compile import default_program
+    from cutaway.linux.seccomp_custom import custom_program
+
+    program = (
+        custom_program(profile, capabilities, cache) if profile else default_program(capabilities, cache)
+    )
+    return base64.b64encode(program).decode()
 
 
 def _find(text: str, layers: list[Path], record: Record) -> User:

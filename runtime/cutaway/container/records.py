@@ -79,6 +79,12 @@ class Mount(msgspec.Struct, omit_defaults=True):
     read_only: bool = False
     options: str = ""
     anonymous: bool = False
+    mode: str = ""
+    """As the user wrote it behind the last colon."""
+    propagation: str = "rprivate"
+    recursive: bool = True
+    copy: bool = False
+    """Whether a volume that is still empty is filled with what the image has at its place."""
 
 
 class Record(msgspec.Struct):

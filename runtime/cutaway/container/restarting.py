@@ -27,8 +27,8 @@ STEADY_SECONDS = 10.0
 POLICIES = ("no", "always", "unless-stopped", "on-failure")
 
 
-def check_policy(policy: RestartPolicy, *, auto_remove: bool) -> None:
-    """Raise BadInputError, in Docker's words, for a policy that is none."""
+def check_policy(policy: RestartPolicy, *, auto_remove: bool, changing: bool = False) -> None:
+    """Raise BadInputError, in Docker's words, for a policy that is none, or none to change to."""
     if policy.name not in ("", *POLICIES):
         raise BadInputError(
             f"invalid restart policy: unknown policy '{policy.name}'; "
@@ -46,7 +46,10 @@ def check_policy(policy: RestartPolicy, *, auto_remove: bool) -> None:
         )
     if auto_remove and policy.name not in ("", "no"):
         raise BadInputError(
-            "can't create 'AutoRemove' container with restart policy", "choose one of --rm and --restart"
+            "Restart policy cannot be updated because AutoRemove is enabled for the container"
+            if changing
+            else "can't create 'AutoRemove' container with restart policy",
+            "choose one of --rm and --restart",
         )
 
 

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from cutaway.container.planner import FILES, overlay_step
+from cutaway.container.filetree import FILES, overlay_step
 from cutaway.container.records import Record
 from cutaway.container.shelf import Kept
 from cutaway.errors import ConflictError

@@ -78,10 +78,46 @@ class LogConfig(Body):
 
 
 class TmpfsOptions(Body):
-    """Of a mount of type tmpfs: bytes, and permission bits."""
+    """Of a mount of type tmpfs: bytes, permission bits, further options: `[["uid", "7"], ["noexec"]]`."""
 
     size_bytes: Nullable[int] = 0
     mode: Nullable[int] = 0
+    options: Nullable[list[list[str]]] = []
+
+
+class BindOptions(Body):
+    """Of a mount of type bind."""
+
+    propagation: Nullable[str] = ""
+    non_recursive: Nullable[bool] = False
+    create_mountpoint: Nullable[bool] = False
+    read_only_non_recursive: Nullable[bool] = False
+    read_only_force_recursive: Nullable[bool] = False
+
+
+class VolumeOptions(Body):
+    """Of a mount of type volume."""
+
+    no_copy: Nullable[bool] = False
+    labels: Nullable[dict[str, str]] = {}
+    driver_config: Nullable[dict[str, Any]] = {}
+    subpath: Nullable[str] = ""
+
+
+class DeviceMapping(Body):
+    """`--device HOST[:CONTAINER[:rwm]]`."""
+
+    path_on_host: Nullable[str] = ""
+    path_in_container: Nullable[str] = ""
+    cgroup_permissions: Nullable[str] = ""
+
+
+class DeviceRate(Body):
+    """Of one disk: bytes or operations a second, or its weight."""
+
+    path: Nullable[str] = ""
+    rate: Nullable[int] = 0
+    weight: Nullable[int] = 0
 
 
 class MountRequest(Body):
@@ -91,13 +127,50 @@ class MountRequest(Body):
     source: Nullable[str] = ""
     target: Nullable[str] = ""
     read_only: Nullable[bool] = False
-    bind_options: Nullable[dict[str, Any]] = {}
-    volume_options: Nullable[dict[str, Any]] = {}
+    consistency: Nullable[str] = ""
+    bind_options: Nullable[BindOptions] = msgspec.field(default_factory=BindOptions)
+    volume_options: Nullable[VolumeOptions] = msgspec.field(default_factory=VolumeOptions)
     tmpfs_options: Nullable[TmpfsOptions] = msgspec.field(default_factory=TmpfsOptions)
 
 
-class HostConfig(Body):
-    """What the container gets of this machine. Sizes in bytes, times of cpu in microseconds."""
+class Resources(Body):
+    """How much of the machine it may use: what `update` can change. Bytes, microseconds of processor time."""
+
+    memory: Nullable[int] = 0
+    memory_swap: Nullable[int] = 0
+    memory_reservation: Nullable[int] = 0
+    memory_swappiness: Nullable[int] = -1
+    kernel_memory: Nullable[int] = 0
+    oom_kill_disable: Nullable[bool] = False
+    nano_cpus: Nullable[int] = 0
+    cpu_shares: Nullable[int] = 0
+    cpu_period: Nullable[int] = 0
+    cpu_quota: Nullable[int] = 0
+    cpu_realtime_period: Nullable[int] = 0
+    cpu_realtime_runtime: Nullable[int] = 0
+    cpuset_cpus: Nullable[str] = ""
+    cpuset_mems: Nullable[str] = ""
+    pids_limit: Nullable[int] = 0
+    blkio_weight: Nullable[int] = 0
+    blkio_weight_device: Nullable[list[DeviceRate]] = []
+    blkio_device_read_bps: Nullable[list[DeviceRate]] = []
+    blkio_device_write_bps: Nullable[list[DeviceRate]] = []
+    blkio_device_read_iops: Nullable[list[DeviceRate]] = msgspec.field(
+        name="BlkioDeviceReadIOps", default_factory=list
+    )
+    blkio_device_write_iops: Nullable[list[DeviceRate]] = msgspec.field(
+        name="BlkioDeviceWriteIOps", default_factory=list
+    )
+
+
+class UpdateBody(Resources):
+    """The body of `POST /containers/{id}/update`."""
+
+    restart_policy: Nullable[RestartPolicy] = msgspec.field(default_factory=RestartPolicy)
+
+
+class HostConfig(Resources):
+    """What the container gets of this machine."""
 
     binds: Nullable[list[str]] = []
     mounts: Nullable[list[MountRequest]] = []
@@ -134,26 +207,14 @@ class HostConfig(Body):
     ulimits: Nullable[list[Ulimit]] = []
     sysctls: Nullable[dict[str, str]] = {}
     oom_score_adj: Nullable[int] = 0
-    oom_kill_disable: Nullable[bool] = False
     init: Nullable[bool] = False
     runtime: Nullable[str] = ""
     storage_opt: Nullable[dict[str, str]] = {}
-    devices: Nullable[list[Any]] = []
+    devices: Nullable[list[DeviceMapping]] = []
     device_requests: Nullable[list[Any]] = []
     device_cgroup_rules: Nullable[list[str]] = []
-    memory: Nullable[int] = 0
-    memory_swap: Nullable[int] = 0
-    memory_reservation: Nullable[int] = 0
-    memory_swappiness: Nullable[int] = -1
-    nano_cpus: Nullable[int] = 0
-    cpu_shares: Nullable[int] = 0
-    cpu_period: Nullable[int] = 0
-    cpu_quota: Nullable[int] = 0
-    cpuset_cpus: Nullable[str] = ""
-    cpuset_mems: Nullable[str] = ""
-    pids_limit: Nullable[int] = 0
-    blkio_weight: Nullable[int] = 0
     annotations: Nullable[dict[str, str]] = {}
+    isolation: Nullable[str] = ""
 
 
 class NetworkingConfig(Body):

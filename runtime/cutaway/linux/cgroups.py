@@ -17,12 +17,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import time
 from dataclasses import dataclass
 
 from cutaway.linux.cgroup_control import Cgroup
 from cutaway.linux.device_filter import allow_devices
 from cutaway.linux.hierarchies import DEFAULT_CONTROLLERS, Hierarchy, hierarchies
+from cutaway.linux.limits import set_limit, settings
 from cutaway.linux.step import Context, Step
 
 __all__ = ["DEFAULT_DEVICES", "Cgroup", "JoinCgroup", "MakeCgroup", "RemoveCgroup", "cgroup_base"]
@@ -49,7 +51,7 @@ class MakeCgroup(Step):
 
     Bytes, microseconds, counts. `memory_swap` is memory and swap together, as Docker has it. `devices` are
     lines of the version 1 device list; empty allows all. `cpuset_cpus` ("0-2,5") brings in the cpuset
-    controller.
+    controller; `io_weights`, (device "8:0", weight), and `io_rates`, ("rbps", device, rate), that of disks.
     """
 
     parent: str
@@ -63,6 +65,11 @@ class MakeCgroup(Step):
     pids: int = 0
     cpuset_cpus: str = ""
     cpuset_mems: str = ""
+    memory_swappiness: int = -1
+    oom_kill_disable: bool = False
+    io_weight: int = 0
+    io_weights: tuple[tuple[str, int], ...] = ()
+    io_rates: tuple[tuple[str, str, int], ...] = ()
     devices: tuple[str, ...] = DEFAULT_DEVICES
 
     def describe(self) -> str:
@@ -79,14 +86,44 @@ class MakeCgroup(Step):
             except FileNotFoundError:
                 _make_parents(context, tree, self.parent)
                 context.kernel.mkdir(directory, 0o755)
-            settings = _settings_v1(self, tree) if tree.version == 1 else _settings_v2(self)
-            for file, value in settings:
-                _set(context, f"{directory}/{file}", value)
+            for file, value in settings(self, tree):
+                set_limit(context, f"{directory}/{file}", value)
+            if tree.version == 1 and self.devices and "devices" in tree.controllers:
+                context.kernel.write_file(f"{directory}/devices.deny", "a")
+                for device in self.devices:
+                    context.kernel.write_file(f"{directory}/devices.allow", device)
             if tree.version == 2 and self.devices:
                 allow_devices(context.kernel, directory, self.devices)
 
+    def change(self, context: Context) -> None:
+        """Set the limits of the group that is there already. What is not asked for stays as it is.
+
+        A limit may only be set after another one (swap above memory, say), so what is refused is asked for
+        a second time. Raises OSError for what is refused again.
+        """
+        for tree in self._trees():
+            directory = f"{tree.base}/{self.parent.strip('/')}/{self.name}"
+            is_new = not os.path.isdir(directory)  # a tree in which it had no limit so far
+            if is_new:
+                with contextlib.suppress(FileExistsError):
+                    _make_parents(context, tree, self.parent)
+                context.kernel.mkdir(directory, 0o755)
+            refused = []
+            for file, value in settings(self, tree):
+                try:
+                    set_limit(context, f"{directory}/{file}", value)
+                except OSError:
+                    refused.append((file, value))
+            for file, value in refused:
+                set_limit(context, f"{directory}/{file}", value)
+            for pid in Cgroup(self.parent, self.name).processes() if is_new else ():
+                with contextlib.suppress(ProcessLookupError):
+                    context.kernel.write_file(f"{directory}/cgroup.procs", str(pid))
+
     def _trees(self) -> list[Hierarchy]:
-        wanted = set(DEFAULT_CONTROLLERS) | ({"cpuset"} if self.cpuset_cpus or self.cpuset_mems else set())
+        wanted = set(DEFAULT_CONTROLLERS)
+        wanted |= {"cpuset"} if self.cpuset_cpus or self.cpuset_mems else set()
+        wanted |= {"blkio"} if self.io_weight or self.io_weights or self.io_rates else set()
         return [tree for tree in hierarchies() if tree.version == 2 or wanted & set(tree.controllers)]
 
 
@@ -186,71 +223,3 @@ def _hand_down(context: Context, tree: Hierarchy, directory: str) -> None:
     for controller in tree.controllers:
         with contextlib.suppress(OSError):  # one that this machine lacks must not cost the others
             context.kernel.write_file(f"{directory}/cgroup.subtree_control", f"+{controller}")
-
-
-def _set(context: Context, path: str, value: str) -> None:
-    """Set one limit.
-
-    A file that this kernel does not have is passed over for swap, which need not be counted.
-    """
-    try:
-        context.kernel.write_file(path, value)
-    except FileNotFoundError:
-        if "memsw" not in path and "swap" not in path and "soft_limit" not in path:
-            raise
-
-
-def _settings_v1(limits: MakeCgroup, tree: Hierarchy) -> list[tuple[str, str]]:
-    pairs: list[tuple[str, str, int | str]] = [
-        ("memory", "memory.limit_in_bytes", limits.memory),
-        ("memory", "memory.memsw.limit_in_bytes", limits.memory_swap),
-        ("memory", "memory.soft_limit_in_bytes", limits.memory_reservation),
-        ("cpu", "cpu.shares", limits.cpu_shares),
-        ("cpu", "cpu.cfs_period_us", limits.cpu_period),
-        ("cpu", "cpu.cfs_quota_us", limits.cpu_quota),
-        ("pids", "pids.max", "max" if limits.pids < 0 else limits.pids),
-    ]
-    if "cpuset" in tree.controllers and (limits.cpuset_cpus or limits.cpuset_mems):
-        for file, value in (("cpuset.cpus", limits.cpuset_cpus), ("cpuset.mems", limits.cpuset_mems)):
-            pairs.append(("cpuset", file, value or _parent_value(tree, limits.parent, file)))
-    settings = [
-        (file, str(value)) for controller, file, value in pairs if value and controller in tree.controllers
-    ]
-    if limits.devices and "devices" in tree.controllers:
-        settings.append(("devices.deny", "a"))
-        settings += [("devices.allow", device) for device in limits.devices]
-    return settings
-
-
-def _parent_value(tree: Hierarchy, parent: str, file: str) -> str:
-    try:
-        with open(f"{tree.base}/{parent.strip('/')}/{file}", encoding="ascii") as stream:
-            return stream.read().strip()
-    except OSError:
-        return ""
-
-
-def _settings_v2(limits: MakeCgroup) -> list[tuple[str, str]]:
-    settings = []
-    if limits.memory:
-        settings.append(("memory.max", _or_max(limits.memory)))
-    if limits.memory_swap:  # version 2 counts swap by itself
-        swap = limits.memory_swap if limits.memory_swap < 0 else limits.memory_swap - limits.memory
-        settings.append(("memory.swap.max", _or_max(swap)))
-    if limits.memory_reservation:
-        settings.append(("memory.low", str(limits.memory_reservation)))
-    if limits.cpu_quota or limits.cpu_period:
-        quota = _or_max(limits.cpu_quota or -1)
-        settings.append(("cpu.max", f"{quota} {limits.cpu_period or 100000}"))
-    if limits.cpu_shares:  # 2 to 262144 become 1 to 10000, as crun and runc do
-        settings.append(("cpu.weight", str(1 + (limits.cpu_shares - 2) * 9999 // 262142)))
-    if limits.pids:
-        settings.append(("pids.max", _or_max(limits.pids)))
-    for file, value in (("cpuset.cpus", limits.cpuset_cpus), ("cpuset.mems", limits.cpuset_mems)):
-        if value:
-            settings.append((file, value))
-    return settings
-
-
-def _or_max(value: int) -> str:
-    return "max" if value < 0 else str(value)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import stat
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from cutaway.linux.constants import MS_BIND
 from cutaway.linux.step import Context, Step
@@ -46,25 +47,38 @@ class MakeDevices(Step):
         kernel.umask(0o022)
 
 
-@dataclass(frozen=True, slots=True)
-class MakeDevice(Step):
-    """One more node, for `--device`. `kind` is "c" or "b". The devices cgroup must allow it too."""
+class Node(NamedTuple):
+    """A device node. `kind` is "c" or "b", `mode` its permission bits."""
 
     path: str
     kind: str
     major: int
     minor: int
     mode: int = 0o666
+    uid: int = 0
+    gid: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class MakeNodes(Step):
+    """More nodes, for `--device` and `--privileged`. The devices cgroup must allow them too."""
+
+    nodes: tuple[Node, ...]
 
     def describe(self) -> str:
-        return f"make the device {self.path} ({self.kind} {self.major}:{self.minor})"
+        names = ", ".join(Node(*node).path for node in self.nodes[:8])
+        more = f" and {len(self.nodes) - 8} more" if len(self.nodes) > 8 else ""
+        return f"make the devices {names}{more}"
 
     def execute(self, context: Context) -> None:
-        context.kernel.makedirs(self.path.rpartition("/")[0] or "/", 0o755)
-        kind = stat.S_IFBLK if self.kind == "b" else stat.S_IFCHR
-        context.kernel.umask(0)
-        context.kernel.mknod(self.path, kind | self.mode, self.major, self.minor)
-        context.kernel.umask(0o022)
+        kernel = context.kernel
+        kernel.umask(0)
+        for path, kind, major, minor, mode, uid, gid in self.nodes:
+            kernel.makedirs(path.rpartition("/")[0] or "/", 0o755)
+            kernel.mknod(path, (stat.S_IFBLK if kind == "b" else stat.S_IFCHR) | mode, major, minor)
+            if uid or gid:
+                kernel.chown(path, uid, gid)
+        kernel.umask(0o022)
 
 
 @dataclass(frozen=True, slots=True)

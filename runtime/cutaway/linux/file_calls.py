@@ -56,6 +56,10 @@ class FileCalls:
         except FileExistsError:
             pass
 
+    def chown(self, path: str, uid: int, gid: int) -> None:
+        """Give a file to a user and a group; of a symbolic link the link itself, lchown(2)."""
+        os.lchown(path, uid, gid)
+
     def makedirs(self, path: str, mode: int) -> None:
         """mkdir(2) for the path and all that is missing above it, also behind a symbolic link to nothing."""
         try:

@@ -21,6 +21,7 @@ from cutaway.linux.constants import (
     AT_EMPTY_PATH,
     AT_FDCWD,
     AT_RECURSIVE,
+    CLONE_NEWNS,
     MNT_DETACH,
     MOUNT_ATTR_RDONLY,
     MOVE_MOUNT_F_EMPTY_PATH,
@@ -33,6 +34,7 @@ from cutaway.linux.constants import (
     MS_RDONLY,
     MS_REC,
     MS_REMOUNT,
+    MS_SLAVE,
     OPEN_TREE_CLOEXEC,
     OPEN_TREE_CLONE,
 )
@@ -75,18 +77,45 @@ class OpenTree(Step):
 
 
 @dataclass(frozen=True, slots=True)
+class TakeTree(Step):
+    """Take a detached copy of a mount in another process's mount namespace; see `OpenTree`."""
+
+    pid: int
+    source: str
+    name: str
+
+    def describe(self) -> str:
+        return f"take {self.source} of process {self.pid} by a descriptor"
+
+    def execute(self, context: Context) -> None:
+        kernel = context.kernel
+        home = kernel.open("/proc/self/ns/mnt", os.O_RDONLY)
+        there = kernel.open(f"/proc/{self.pid}/ns/mnt", os.O_RDONLY)
+        try:
+            kernel.setns(there, CLONE_NEWNS)
+            flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC
+            context.fds[self.name] = kernel.open_tree(AT_FDCWD, self.source, flags)
+            kernel.setns(home, CLONE_NEWNS)
+        finally:
+            kernel.close(there)
+            kernel.close(home)
+
+
+@dataclass(frozen=True, slots=True)
 class AttachTree(Step):
     """Put what `OpenTree` took at `target` in the container, which is made if missing.
 
     A directory, or a file.
 
-    Read-only holds for all mounts below it too. Mounts made later on one side do not show on the other
-    (Docker's `rprivate`).
+    Read-only holds for all mounts below it too. `propagation` says whether mounts made later on one side show
+    on the other: with `private` they do not, with `slave` the host's do, with `shared` both; an `r` before it
+    means the mounts below, too. mount_namespaces(7).
     """
 
     name: str
     target: str
     read_only: bool = False
+    propagation: str = "rprivate"
 
     def describe(self) -> str:
         return f"bind {self.name} at {self.target}{' read-only' if self.read_only else ''}"
@@ -95,7 +124,7 @@ class AttachTree(Step):
         kernel, tree = context.kernel, context.fds.pop(self.name)
         try:
             attributes = MOUNT_ATTR_RDONLY if self.read_only else 0
-            kernel.mount_setattr(tree, "", AT_EMPTY_PATH | AT_RECURSIVE, attributes, 0, MS_PRIVATE)
+            kernel.mount_setattr(tree, "", AT_EMPTY_PATH | AT_RECURSIVE, attributes, 0, self._propagation())
             flags = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_SYMLINKS
             try:
                 kernel.move_mount(tree, "", AT_FDCWD, self.target, flags)
@@ -104,6 +133,10 @@ class AttachTree(Step):
                 kernel.move_mount(tree, "", AT_FDCWD, self.target, flags)
         finally:
             kernel.close(tree)
+
+    def _propagation(self) -> int:
+        """For mount_setattr; 0 leaves the copy what it is: a peer of a shared original."""
+        return {"slave": MS_SLAVE, "shared": 0}.get(self.propagation.removeprefix("r"), MS_PRIVATE)
 
     def _make_target(self, context: Context, *, directory: bool) -> None:
         if directory:

@@ -139,6 +139,24 @@ class SetDomainname(Step):
         context.kernel.setdomainname(self.name)
 
 
+@dataclass(frozen=True, slots=True)
+class WriteSysctl(Step):
+    """Set a kernel setting that each network or IPC namespace has for itself, sysctl(8).
+
+    `name` as `net.ipv4.ip_forward`, or with slashes where a part has dots in it. After /proc is mounted.
+    """
+
+    name: str
+    value: str
+
+    def describe(self) -> str:
+        return f"set {self.name} to {self.value} in its namespace"
+
+    def execute(self, context: Context) -> None:
+        path = self.name if "/" in self.name else self.name.replace(".", "/")
+        context.kernel.write_file(f"/proc/sys/{path}", self.value)
+
+
 def _lines(ranges: tuple[tuple[int, int, int], ...]) -> str:
     return "".join(f"{inside} {outside} {count}\n" for inside, outside, count in ranges)
 

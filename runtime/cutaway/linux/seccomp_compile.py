@@ -15,6 +15,7 @@ import hashlib
 import os
 import struct
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -39,25 +40,27 @@ def default_program(capabilities: tuple[str, ...] = DEFAULT, cache: Path | None 
     Kept in and taken from the directory `cache` if given. NotPermittedError when libseccomp is not installed.
     """
     names = tuple(sorted({capability_name(name) for name in capabilities}, key=NUMBERS.__getitem__))
-    kept = cache / f"seccomp-{_key(names)}.bpf" if cache else None
-    if kept:
+    told = repr((_VERSION, os.uname().machine, names, ALWAYS, sorted(BY_CAPABILITY.items()), PERSONALITIES))
+    return kept(told, lambda: _compile(libseccomp(), names), cache)
+
+
+def kept(told: str, make: Callable[[], bytes], cache: Path | None) -> bytes:
+    """What `make` returns, from a file of `cache` when it was made before. `told` is all that goes in."""
+    path = cache / f"seccomp-{hashlib.sha256(told.encode()).hexdigest()[:16]}.bpf" if cache else None
+    if path:
         try:
-            if (program := kept.read_bytes()) and len(program) % 8 == 0:
+            if (program := path.read_bytes()) and len(program) % 8 == 0:
                 return program
         except OSError:
             pass
-    program = _compile(_libseccomp(), names)
-    if kept:
-        _keep(kept, program)
+    program = make()
+    if path:
+        _keep(path, program)
     return program
 
 
-def _key(names: tuple[str, ...]) -> str:
-    told = repr((_VERSION, os.uname().machine, names, ALWAYS, sorted(BY_CAPABILITY.items()), PERSONALITIES))
-    return hashlib.sha256(told.encode()).hexdigest()[:16]
-
-
-def _libseccomp() -> ModuleType:
+def libseccomp() -> ModuleType:
+    """The library. Raises NotPermittedError when it is not installed."""
     try:
         import pyseccomp
     except (ImportError, RuntimeError, OSError) as error:
@@ -85,10 +88,11 @@ def _compile(seccomp: ModuleType, capabilities: tuple[str, ...]) -> bytes:
     for value in PERSONALITIES:
         filter_.add_rule(seccomp.ALLOW, "personality", seccomp.Arg(0, equal, value))
     filter_.add_rule(seccomp.ALLOW, "socket", seccomp.Arg(0, differs, AF_VSOCK))
-    return _unknown_above(newest) + _exported(filter_)
+    return _unknown_above(newest) + export(filter_)
 
 
-def _exported(filter_: object) -> bytes:
+def export(filter_: object) -> bytes:
+    """The compiled filter."""
     with tempfile.TemporaryFile() as file:
         filter_.export_bpf(file)  # type: ignore[attr-defined]
         file.seek(0)

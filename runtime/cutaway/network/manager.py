@@ -67,10 +67,12 @@ class Network:
         hostname: str,
         ports: Mapping[str, Sequence[Mapping[str, str]] | None] | None = None,
         exposed: Iterable[str] = (),
+        mac: str = "",
     ) -> Endpoint:
         """A place on the bridge for a container that is about to start.
 
         `ports` is Docker's `HostConfig.PortBindings`, `exposed` lists `80/tcp` of the image and the request.
+        Without a `mac` one is made of the address.
         Raises BadInputError for a port that cannot be, ConflictError for a taken one; then nothing is held.
         """
         bindings = parse_bindings(ports)
@@ -84,16 +86,16 @@ class Network:
             except BaseException:
                 pool.release(container_id)
                 raise
-        return self._endpoint(pool, address, hostname, to_docker(published, exposed))
+        return self._endpoint(pool, address, hostname, to_docker(published, exposed), mac)
 
-    def _endpoint(self, pool: Pool, address: str, hostname: str, ports: PortMap) -> Endpoint:
+    def _endpoint(self, pool: Pool, address: str, hostname: str, ports: PortMap, mac: str) -> Endpoint:
         return Endpoint(
             network=BRIDGE,
             bridge=self._name,
             address=address,
             prefix=pool.subnet.prefixlen,
             gateway=pool.gateway,
-            mac=mac_of(address),
+            mac=mac.lower().replace("-", ":") or mac_of(address),
             host_interface=f"ca{secrets.token_hex(5)}",
             mtu=self._mtu,
             hostname=hostname,

@@ -179,3 +179,97 @@ def test_filters_are_lists_by_name() -> None:
     assert values.filters([]) is None
     with pytest.raises(CommandError, match="invalid filter"):
         values.filters(["status"])
+
+
+@pytest.mark.parametrize(
+    ("text", "mount"),
+    [
+        (
+            "type=bind,src=/a,dst=/b,ro",
+            {"Type": "bind", "Source": "/a", "Target": "/b", "ReadOnly": True},
+        ),
+        ("target=/v,readonly=false", {"Type": "volume", "Target": "/v", "ReadOnly": False}),
+        (
+            "type=volume,source=db,target=/v,volume-nocopy,volume-label=a=b",
+            {
+                "Type": "volume",
+                "Source": "db",
+                "Target": "/v",
+                "VolumeOptions": {"NoCopy": True, "Labels": {"a": "b"}},
+            },
+        ),
+        (
+            "type=tmpfs,dst=/t,tmpfs-size=1m,tmpfs-mode=700",
+            {"Type": "tmpfs", "Target": "/t", "TmpfsOptions": {"SizeBytes": 1 << 20, "Mode": 0o700}},
+        ),
+        (
+            'type=bind,"src=/with,comma",dst=/b,bind-propagation=rslave',
+            {
+                "Type": "bind",
+                "Source": "/with,comma",
+                "Target": "/b",
+                "BindOptions": {"Propagation": "rslave"},
+            },
+        ),
+    ],
+)
+def test_a_mount_is_read(text: str, mount: dict[str, Any]) -> None:
+    assert body_of("--mount", text, "busybox")["HostConfig"]["Mounts"] == [mount]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("type=bind,src=/a", "target is required"),
+        ("dst=/b,colour=red", "unexpected key 'colour' in 'colour=red'"),
+        ("dst=/b,colour", "invalid field 'colour' must be a key=value pair"),
+        ("type=bind,src=/a,dst=/b,tmpfs-size=1m", "cannot mix 'tmpfs-*' options with mount type 'bind'"),
+        ("dst=/b,readonly=perhaps", "invalid value for readonly: perhaps"),
+        ("type=tmpfs,dst=/b,tmpfs-mode=999", "invalid value for tmpfs-mode: 999"),
+    ],
+)
+def test_a_mount_that_makes_no_sense_is_refused(text: str, message: str) -> None:
+    with pytest.raises(CommandError) as refused:
+        body_of("--mount", text, "busybox")
+    assert message in str(refused.value)
+    assert refused.value.exit_code == 125
+
+
+def test_a_health_check_is_put_together() -> None:
+    words = ("--health-cmd", "ls /", "--health-interval", "1m30s", "--health-retries", "2")
+    assert body_of(*words, "busybox")["Healthcheck"] == {
+        "Test": ["CMD-SHELL", "ls /"],
+        "Interval": 90 * 10**9,
+        "Retries": 2,
+    }
+    assert body_of("--no-healthcheck", "busybox")["Healthcheck"] == {"Test": ["NONE"]}
+    assert "Healthcheck" not in body_of("busybox")
+    with pytest.raises(CommandError, match="--no-healthcheck conflicts"):
+        body_of("--no-healthcheck", "--health-cmd", "true", "busybox")
+
+
+def test_security_options_are_read_where_the_files_are(tmp_path: Path) -> None:
+    (tmp_path / "p.json").write_text('{\n "defaultAction": "SCMP_ACT_ALLOW"\n}')
+    host = body_of(
+        "--security-opt", f"seccomp={tmp_path}/p.json", "--security-opt", "systempaths=unconfined", "busybox"
+    )["HostConfig"]
+    assert host["SecurityOpt"] == ['seccomp={"defaultAction":"SCMP_ACT_ALLOW"}']
+    assert (host["MaskedPaths"], host["ReadonlyPaths"]) == ([], [])
+    with pytest.raises(CommandError, match="opening seccomp profile"):
+        body_of("--security-opt", "seccomp=/nope.json", "busybox")
+
+
+def test_disks_have_rates_and_weights() -> None:
+    host = body_of("--device-read-bps", "/dev/sda:1mb", "--blkio-weight-device", "/dev/sda:500", "busybox")[
+        "HostConfig"
+    ]
+    assert host["BlkioDeviceReadBps"] == [{"Path": "/dev/sda", "Rate": 1 << 20}]
+    assert host["BlkioWeightDevice"] == [{"Path": "/dev/sda", "Weight": 500}]
+    with pytest.raises(CommandError, match="bad format for device path"):
+        body_of("--device-read-iops", "sda:1", "busybox")
+
+
+def test_labels_come_from_files_too(tmp_path: Path) -> None:
+    (tmp_path / "labels").write_text("# mine\na=1\n\nb=2\n")
+    body = body_of("--label-file", f"{tmp_path}/labels", "-l", "b=3", "busybox")
+    assert body["Labels"] == {"a": "1", "b": "3"}

@@ -10,11 +10,29 @@ import pytest
 
 from cutaway.container.attaching import detach_keys
 from cutaway.container.checks import check, check_name, signal_number
+from cutaway.container.shelf import Shelf
 from cutaway.container.spec import CreateBody, merge_image
 from cutaway.container.users import find_user, layered_reader
 from cutaway.container.volumes import mounts_of
 from cutaway.errors import BadInputError
 from cutaway.oci.image import RunConfig
+
+
+class NoRows:
+    """A database without containers."""
+
+    def put_container(self, container_id: str, name: str, json: str) -> None:
+        """Nothing is kept."""
+
+    def containers(self) -> list[str]:
+        """None."""
+        return []
+
+    def delete_container(self, container_id: str) -> None:
+        """Nothing is there."""
+
+
+NOBODY = Shelf(NoRows())
 
 
 def body(**fields: Any) -> CreateBody:
@@ -76,18 +94,37 @@ def test_refusals_are_dockers_words() -> None:
 @pytest.mark.parametrize(
     ("host", "flag"),
     [
-        ({"VolumesFrom": ["x"]}, "--volumes-from"),
         ({"Links": ["x:y"]}, "--link"),
-        ({"Init": True}, "--init"),
-        ({"NetworkMode": "mine"}, "--network"),
-        ({"PidMode": "container:x"}, "--pid"),
-        ({"Devices": [{"PathOnHost": "/dev/sda"}]}, "--device"),
-        ({"Sysctls": {"a": "b"}}, "--sysctl"),
-        ({"SecurityOpt": ["seccomp=/profile"]}, "--security-opt"),
+        ({"NetworkMode": "mine"}, "network"),
+        ({"DeviceRequests": [{"Count": 1}]}, "--gpus"),
+        ({"StorageOpt": {"size": "1G"}}, "--storage-opt"),
+        ({"LogConfig": {"Type": "syslog"}}, "log-driver"),
+        ({"UsernsMode": "keep-id"}, "userns"),
     ],
 )
 def test_what_is_not_there_is_refused_by_name(host: dict[str, Any], flag: str) -> None:
     assert flag in refused(HostConfig=host)
+
+
+@pytest.mark.parametrize(
+    ("host", "message"),
+    [
+        ({"Memory": 64 << 20, "MemoryReservation": 65 << 20}, "Minimum memory limit can not be less"),
+        ({"MemorySwappiness": 101}, "valid memory swappiness range is 0-100"),
+        ({"CpuPeriod": 10}, "CPU cfs period can not be less than 1ms"),
+        ({"CpuQuota": 10}, "CPU cfs quota can not be less than 1ms"),
+        ({"NanoCpus": 10**9, "CpuPeriod": 10**5}, "Nano CPUs and CPU Period cannot both be set"),
+        ({"CpuRealtimeRuntime": 1}, "does not support CPU real-time scheduler"),
+        ({"CpusetCpus": "900"}, "Requested CPUs are not available - requested 900, available: 0"),
+        ({"CpusetCpus": "one"}, "Invalid value one for cpuset cpus"),
+        ({"CpusetMems": "99"}, "Requested memory nodes are not available"),
+        ({"BlkioWeight": 5}, "Range of blkio weight is from 10 to 1000"),
+        ({"BlkioDeviceReadBps": [{"Path": "/dev/nothing", "Rate": 1}]}, "failed to get device /dev/nothing"),
+        ({"BlkioDeviceReadBps": [{"Path": "/etc/passwd", "Rate": 1}]}, "/etc/passwd is not a device"),
+    ],
+)
+def test_limits_that_cannot_be_are_refused(host: dict[str, Any], message: str) -> None:
+    assert message in refused(HostConfig=host)
 
 
 def test_what_the_stock_client_always_sends_is_taken() -> None:
@@ -126,7 +163,7 @@ def test_binds_volumes_and_requests_become_mounts() -> None:
         "Mounts": [{"Type": "tmpfs", "Target": "/t", "TmpfsOptions": {"SizeBytes": 4096}}],
     }
     asked = body(HostConfig=host, Volumes={"/anonymous": {}})
-    found = {mount.destination: mount for mount in mounts_of(asked, asked.host_config, Path("/v"))}
+    found = {mount.destination: mount for mount in mounts_of(asked, asked.host_config, Path("/v"), NOBODY)}
     assert (found["/a/b"].source, found["/a/b"].read_only) == ("/host/a", True)
     assert found["/data"].source == "/v/data/_data"
     assert "size=4096" in found["/t"].options
@@ -137,13 +174,13 @@ def test_binds_volumes_and_requests_become_mounts() -> None:
 def test_binds_that_make_no_sense_are_refused(bind: str) -> None:
     asked = body(HostConfig={"Binds": [bind]})
     with pytest.raises(BadInputError):
-        mounts_of(asked, asked.host_config, Path("/v"))
+        mounts_of(asked, asked.host_config, Path("/v"), NOBODY)
 
 
 def test_a_missing_source_of_a_mount_is_told(tmp_path: Path) -> None:
     asked = body(HostConfig={"Mounts": [{"Type": "bind", "Source": f"{tmp_path}/no", "Target": "/t"}]})
     with pytest.raises(BadInputError, match="bind source path does not exist"):
-        mounts_of(asked, asked.host_config, Path("/v"))
+        mounts_of(asked, asked.host_config, Path("/v"), NOBODY)
 
 
 def test_users_are_found_in_the_topmost_layer_that_tells(tmp_path: Path) -> None:
