@@ -30,19 +30,33 @@ def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def make_engine() -> Iterator[Callable[..., EngineProcess]]:
-    """Engines to be hurt: made by the test, not started, cleaned up at the end whatever happened to them."""
+def engines() -> Iterator[list[EngineProcess]]:
+    """Every engine of this worker; those that are left at the end are ended and must leave nothing."""
     made: list[EngineProcess] = []
+    yield made
+    left = {engine.instance: engine.close() for engine in made}
+    assert not any(left.values()), left
+
+
+@pytest.fixture(scope="session")
+def make_engine(engines: list[EngineProcess]) -> Callable[..., EngineProcess]:
+    """Engines to be hurt: made by the test, not started, cleaned up at the end whatever happened to them."""
 
     def make(**options: Path) -> EngineProcess:
         if os.geteuid() != 0:
             pytest.skip(NOT_ROOT)
-        made.append(EngineProcess(**options))
-        return made[-1]
+        engines.append(EngineProcess(**options))
+        return engines[-1]
 
-    yield make
-    left = {engine.instance: engine.close() for engine in made}
-    assert not any(left.values()), left
+    return make
+
+
+@pytest.fixture(autouse=True)
+def _clients_are_closed(engines: list[EngineProcess]) -> Iterator[None]:
+    """A client keeps its connections: those of 500 tests are more than a process may hold."""
+    yield
+    for engine in engines:
+        engine.close_clients()
 
 
 @pytest.fixture(scope="session")
