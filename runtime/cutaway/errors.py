@@ -75,6 +75,12 @@ class CommandNotExecutableError(CutawayError):
     exit_code = 126
 
 
+class NotSupportedError(CutawayError):
+    """Docker has it, or other settings of it would allow it, but here it cannot be done."""
+
+    status = 501
+
+
 class EngineUnavailableError(CutawayError):
     """No engine answers on the socket."""
 

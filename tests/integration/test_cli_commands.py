@@ -361,8 +361,8 @@ class Screen:
 def test_a_shell_in_a_terminal_knows_its_size_and_gets_ctrl_c(cutaway: Command) -> None:
     screen = Screen(cutaway, "run", "-it", "--rm", "busybox", "sh")
     assert screen.shows(r"/ # ")
-    screen.type("echo be''gun; sleep 600\n")
-    assert screen.shows(r"begun\r\n")  # the shell has left its line editor, where Ctrl-C is a letter
+    screen.type("sh -c 'echo be\"\"gun; exec sleep 600'\n")
+    assert screen.shows(r"begun\r\n")  # so the terminal is that program's, and Ctrl-C too
     screen.type("\x03")
     assert screen.shows(r"begun\r\n(.|\n)*/ # "), screen.text
     screen.type("tty; exit 6\n")

@@ -135,7 +135,7 @@ def test_hosts_and_name_servers_are_as_asked_for() -> None:
         "DnsOptions": ["ndots:3"],
     }
     gateway = "ip route | sed -n 's/default via \\([0-9.]*\\).*/\\1/p'"
-    script = f"grep -E 'db|box' /etc/hosts; {gateway}; cat /etc/resolv.conf"
+    script = f"grep -wE 'db|box' /etc/hosts; {gateway}; cat /etc/resolv.conf"
 
     async def test(made: Room) -> None:
         _, output = await made.run("sh", "-c", script, host=host)

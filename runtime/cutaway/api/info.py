@@ -47,7 +47,7 @@ async def engine_info(engine: Engine) -> dict[str, Any]:
             "Volume": [],
             "Network": ["bridge", "host", "null"],
             "Authorization": None,
-            "Log": ["json-file"],
+            "Log": ["json-file", "local", "none"],
         },
         **{name: controller in controllers for name, controller in _CGROUP_LIMITS.items()},
         "OomKillDisable": False,

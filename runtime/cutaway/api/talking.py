@@ -53,9 +53,10 @@ async def attach(call: Call) -> Answer:
 
 @routes.get("/containers/{id}/logs", streaming=True)
 async def logs(call: Call) -> Answer:
-    """`GET /containers/{id}/logs`: `follow`, `stdout`, `stderr`, `since`, `until`, `timestamps`, `tail`.
+    """`GET /containers/{id}/logs`: `follow`, `stdout`, `stderr`, `since`, `until`, `tail`, and more.
 
-    Framed like an attached stream, or raw for a container with a terminal.
+    `timestamps` and `details` stand before each line. Framed like an attached stream, or raw for a
+    container with a terminal.
     """
     talking = call.engine.talking
     wanted = reading.Wanted(
@@ -65,6 +66,7 @@ async def logs(call: Call) -> Answer:
         until=rfc3339(moment) if (moment := call.moment("until")) else "",
         tail=_tail(call.text("tail")),
         timestamps=call.flag("timestamps"),
+        details=call.flag("details"),
     )
     if not (wanted.stdout or wanted.stderr):
         raise BadInputError("Bad parameters: you must choose at least one stream")

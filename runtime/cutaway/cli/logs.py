@@ -18,11 +18,12 @@ from cutaway.cli.tree import command
 @click.option("--since", type=values.MOMENT, metavar="TIME", help="From then on: 10s, 2025-01-31T10:00:00.")
 @click.option("--until", type=values.MOMENT, metavar="TIME", help="Up to then.")
 @click.option("-t", "--timestamps", is_flag=True, help="The time before each line.")
+@click.option("--details", is_flag=True, help="The labels and variables that --log-opt chose, too.")
 @click.argument("container")
 @pass_session
 def logs(
     session: Session, *, container: str, follow: bool, tail: str, since: str | None, until: str | None,
-    timestamps: bool,
+    timestamps: bool, details: bool,
 ) -> int:  # fmt: skip
     """Show what a container wrote to its standard output and error."""
     if tail != "all" and not tail.lstrip("-").isdigit():
@@ -32,7 +33,7 @@ def logs(
     path = path_of("containers", container, "logs")
     params = {
         "stdout": True, "stderr": True, "follow": follow, "tail": tail, "since": since, "until": until,
-        "timestamps": timestamps,
+        "timestamps": timestamps, "details": details,
     }  # fmt: skip
     try:
         if tty:

@@ -1,7 +1,7 @@
 """A client's connection on its way to the keeper, which then copies between it and the container by itself.
 
 With `logs` the client first gets what was written so far. For that the keeper takes the connection but holds
-new output back, and says how long the log is at this moment; the engine sends the log up to there and lets
+new output back, and says how far the log is at this moment; the engine sends the log up to there and lets
 go. So nothing is lost and nothing comes twice.
 """
 
@@ -12,6 +12,7 @@ import dataclasses
 import re
 import socket
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 
 from cutaway.container import logs
@@ -55,7 +56,7 @@ async def attach(
     log = settings.container(record.id) / "json.log"
     if not wanted.stream:
         if wanted.logs:
-            await _replay(connection, log, wanted, tty=record.config.tty, size=None)
+            await _replay(connection, log, wanted, tty=record.config.tty)
         connection.shutdown(socket.SHUT_WR)
         return
     answer = await keeper.attach(
@@ -70,7 +71,7 @@ async def attach(
     )
     if wanted.logs:
         try:
-            await _replay(connection, log, wanted, tty=record.config.tty, size=answer["log_size"])
+            await _replay(connection, log, wanted, tty=record.config.tty, written=answer["written"])
         finally:
             await keeper.request("release", attachment=answer["attachment"])
 
@@ -91,12 +92,17 @@ def detach_keys(text: str) -> bytes:
 
 
 async def _replay(
-    connection: socket.socket, log: Path, wanted: Wanted, *, tty: bool, size: int | None
+    connection: socket.socket,
+    log: Path,
+    wanted: Wanted,
+    *,
+    tty: bool,
+    written: Sequence[int] | None = None,
 ) -> None:
     loop = asyncio.get_running_loop()
     connection.setblocking(False)
     shown = logs.Wanted(stdout=wanted.stdout, stderr=wanted.stderr)
-    async for stream, data in logs.read(log, shown, size):
+    async for stream, data in logs.read(log, shown, written):
         framed = data if tty else _HEADER.pack(_NUMBERS[stream], len(data)) + data
         try:
             await loop.sock_sendall(connection, framed)

@@ -10,6 +10,7 @@ import re
 import signal
 from collections.abc import Iterator
 
+from cutaway.container import logoptions
 from cutaway.container.health import check_healthcheck
 from cutaway.container.isolation import NETWORKS, check_isolation
 from cutaway.container.resources import check_resources, discard_unsupported
@@ -28,11 +29,12 @@ def check(config: Config, host: HostConfig, networking: NetworkingConfig) -> lis
     _check_config(config)
     check_resources(host)
     check_isolation(config, host)
+    logoptions.log_options(config, host)
     check_policy(host.restart_policy, auto_remove=host.auto_remove)
     _check_missing(host)
     _check_networking(networking)
     granted(tuple(host.cap_add), tuple(host.cap_drop), privileged=host.privileged)
-    return [*discard_unsupported(host), *_warnings(config, host)]
+    return [*discard_unsupported(host), *logoptions.warnings(host), *_warnings(host)]
 
 
 def check_name(name: str) -> str:
@@ -100,8 +102,6 @@ def _check_networking(networking: NetworkingConfig) -> None:
                 )
 
 
-def _warnings(config: Config, host: HostConfig) -> Iterator[str]:
-    if host.log_config.config:
-        yield "Log options are not supported: the log is kept whole."
+def _warnings(host: HostConfig) -> Iterator[str]:
     if host.port_bindings and host.network_mode in ("host", "none"):
         yield f"Published ports are discarded when using {host.network_mode} network mode"

@@ -38,7 +38,6 @@ def _check_modes(host: HostConfig) -> None:
         ("--uts", host.uts_mode, ("", "private", "host"), False),
         ("--userns", host.userns_mode, ("", "host"), False),
         ("--cgroupns", host.cgroupns_mode, ("", "private", "host"), False),
-        ("--log-driver", host.log_config.type, ("", "json-file", "local", "none"), False),
         ("--volume-driver", host.volume_driver, ("", "local"), False),
         ("--runtime", host.runtime, ("", "cutaway", "runc"), False),
         ("--isolation", host.isolation, ("", "default"), False),

@@ -9,7 +9,7 @@ repeats:
 
     start   id plan tty stdin stdin_once log exit trace   -> pid start_time
     exec    id exec_id plan tty stdin trace                -> pid start_time
-    attach  id | exec_id, streams tty stdin detach_keys held, one descriptor   -> attachment log_size
+    attach  id | exec_id, streams tty stdin detach_keys held, one descriptor   -> attachment written
     release attachment        let the output go that was held while the log was replayed
     signal  id | exec_id, signal
     resize  id | exec_id, rows columns
@@ -193,7 +193,7 @@ class Keeper:
         self._reactor.stop()
 
     def _op_start(self, packet: dict[str, Any], _fds: list[int], answer: Callable[..., None]) -> None:
-        log = LogFile(packet["log"]) if packet.get("log") else None
+        log = LogFile(**packet["log"]) if packet.get("log") else None
         self._start(packet, packet["id"], log, answer, close_input=bool(packet.get("stdin_once")))
 
     def _op_exec(self, packet: dict[str, Any], _fds: list[int], answer: Callable[..., None]) -> None:
@@ -282,7 +282,7 @@ class Keeper:
         self._attachments = {n: a for n, a in self._attachments.items() if not a.closed}
         self._attachments[self._numbers] = attachment
         process = self._processes.get(key)
-        answer(ok=True, attachment=self._numbers, log_size=process.stdio.log_size() if process else 0)
+        answer(ok=True, attachment=self._numbers, written=process.stdio.written() if process else None)
         if process:
             process.stdio.attach(attachment)
         else:

@@ -6,10 +6,15 @@ Programs write bytes, not lines. What comes is cut at newlines; an unfinished li
 KiB, then it is written in pieces, of which only the last ends in a newline (Docker's rule, so readers can
 join them). A full disk must not stop the container: the record is dropped and counted, and the file is cut
 back to whole lines.
+
+A log that has reached its `max_size` is put aside as `<name>.1`, the one before it as `<name>.2`, up to as
+many as `max_files` in all, and a new one is begun. A file is never cut short while somebody may be reading
+it: readers keep the one they opened and look for its successor (see `logs`).
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -19,17 +24,24 @@ _quote = json.encoder.encode_basestring  # the quoting of json.dumps without its
 
 
 class LogFile:
-    """Where a container's output is kept. Opened for appending: a restart goes on in the same file."""
+    """Where a container's output is kept. Opened for appending: a restart goes on in the same file.
 
-    def __init__(self, path: str) -> None:
-        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
+    `max_size` in bytes, 0 for no limit; `attrs` are written into each record.
+    """
+
+    def __init__(
+        self, path: str, max_size: int = 0, max_files: int = 1, attrs: dict[str, str] | None = None
+    ) -> None:
+        self._path, self._max_size, self._max_files = path, max_size, max_files
+        self._attrs = f',"attrs":{json.dumps(attrs)}' if attrs else ""
         self._unfinished: dict[str, bytes] = {}
         self.dropped = 0
+        self._open()
 
-    @property
-    def size(self) -> int:
-        """Bytes written so far: what a reader may read and find whole lines."""
-        return os.fstat(self._fd).st_size
+    def position(self) -> list[int]:
+        """Inode of the file and bytes written to it: up to there a reader finds whole lines."""
+        about = os.fstat(self._fd)
+        return [about.st_ino, about.st_size]
 
     def write(self, stream: str, data: bytes) -> None:
         """Record what the program wrote to `stream` ("stdout" or "stderr"). Never raises for a full disk."""
@@ -53,24 +65,49 @@ class LogFile:
         self._unfinished.clear()
         os.close(self._fd)
 
+    def _open(self) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        self._fd = os.open(self._path, flags, 0o640)
+        self._size = os.fstat(self._fd).st_size
+
     def _append(self, stream: str, records: list[bytes]) -> None:
-        tail = f',"stream":"{stream}","time":"{timestamp(time.time_ns())}"}}\n'
+        tail = f',"stream":"{stream}"{self._attrs},"time":"{timestamp(time.time_ns())}"}}\n'
         lines = [
             f'{{"log":{_quote(piece.decode("utf-8", "replace"))}{tail}'
             for record in records
             for piece in _pieces(record)
         ]
-        self._write_whole("".join(lines).encode(), len(lines))
+        if not self._max_size:
+            self._write_whole("".join(lines).encode(), len(lines))
+            return
+        for line in lines:
+            if self._size >= self._max_size:
+                self._rotate()
+            self._write_whole(line.encode(), 1)
 
     def _write_whole(self, data: bytes, count: int) -> None:
         written = 0
         try:
             while written < len(data):
                 written += os.write(self._fd, data[written:] if written else data)
+            self._size += written
         except OSError:
             self.dropped += count
             if written:
-                os.ftruncate(self._fd, self.size - written)
+                os.ftruncate(self._fd, os.fstat(self._fd).st_size - written)
+
+    def _rotate(self) -> None:
+        """Put the file aside and begin a new one; where the disk does not let us, the old one goes on."""
+        with contextlib.suppress(OSError):
+            for number in range(self._max_files - 1, 0, -1):
+                older = f"{self._path}.{number - 1}" if number > 1 else self._path
+                with contextlib.suppress(FileNotFoundError):
+                    os.rename(older, f"{self._path}.{number}")  # noqa: PTH104 - no pathlib here
+            if self._max_files == 1:
+                os.unlink(self._path)  # noqa: PTH108
+            old = self._fd
+            self._open()
+            os.close(old)
 
 
 def timestamp(time_ns: int) -> str:

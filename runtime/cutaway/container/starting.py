@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from cutaway.container import folders, records
 from cutaway.container.keeper_client import KeeperClient
+from cutaway.container.logoptions import log_options
 from cutaway.container.preparation import Preparation
 from cutaway.container.records import RUNNING
 from cutaway.container.shelf import Kept, Shelf
@@ -37,14 +40,14 @@ class Starting:
         except OSError as error:
             raise folders.refusal(error, folder) from error
         self._shelf.save(kept)  # the endpoint: an engine that dies now is succeeded by one that knows of it
-        logged = record.host.log_config.type != "none"
+        options = log_options(record.config, record.host)
         answer = await self._keeper.start(
             record.id,
             plan.to_json(),
             tty=record.config.tty,
             stdin=record.config.open_stdin,
             stdin_once=record.config.stdin_once,
-            log=str(folder / "json.log") if logged else None,
+            log=options and {"path": str(folder / "json.log"), **msgspec.structs.asdict(options)},
             exit=str(folder / "exit.json"),
             trace=str(folder / "trace.json"),
         )

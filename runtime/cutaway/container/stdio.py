@@ -127,9 +127,9 @@ class Stdio:
             size = struct.pack("4H", rows, columns, 0, 0)
             fcntl.ioctl(self._terminal, termios.TIOCSWINSZ, size)
 
-    def log_size(self) -> int:
-        """Bytes in the log file: what came before now."""
-        return self._log.size if self._log else 0
+    def written(self) -> list[int] | None:
+        """How far the log is now: see `LogFile.position`."""
+        return self._log.position() if self._log else None
 
     def finish(self) -> None:
         """The process has ended: take what it left in its pipes, and close them and the log."""

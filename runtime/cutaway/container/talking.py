@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 
 from cutaway.container import attaching, logs
 from cutaway.container.lifecycle import Containers
-from cutaway.errors import ConflictError
+from cutaway.errors import ConflictError, NotSupportedError
 from cutaway.settings import Settings
 
 
@@ -23,9 +23,13 @@ class Talking:
     ) -> AsyncGenerator[tuple[str, bytes], None]:
         """(stream, bytes) from the log; with `follow` until the container ends.
 
-        Nothing when it is not logged.
+        Raises NotSupportedError for a container without a log.
         """
         kept = self.shelf.find(name)
+        if kept.record.host.log_config.type == "none":
+            raise NotSupportedError(
+                "configured logging driver does not support reading", "it was made with --log-driver none"
+            )
         path = self.settings.container(kept.record.id) / "json.log"
         if not follow:
             return logs.read(path, wanted)

@@ -98,7 +98,7 @@ def test_refusals_are_dockers_words() -> None:
         ({"NetworkMode": "mine"}, "network"),
         ({"DeviceRequests": [{"Count": 1}]}, "--gpus"),
         ({"StorageOpt": {"size": "1G"}}, "--storage-opt"),
-        ({"LogConfig": {"Type": "syslog"}}, "log-driver"),
+        ({"LogConfig": {"Type": "syslog"}}, "log driver"),
         ({"UsernsMode": "keep-id"}, "userns"),
     ],
 )

@@ -1,0 +1,77 @@
+"""Logs of running containers that are kept short, by our command and by the stock one."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import docker.types
+import pytest
+from harness import EngineProcess
+
+pytestmark = pytest.mark.root
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+COUNT = "i=0; while [ $i -lt 2000 ]; do echo line $i; i=$((i+1)); done"
+
+
+@pytest.fixture
+def client(engine: EngineProcess) -> Iterator[Any]:
+    yield engine.client()
+    engine.remove_containers()
+
+
+@pytest.fixture(params=["cutaway", "docker"])
+def cli(request: pytest.FixtureRequest, engine: EngineProcess) -> Run:
+    program = [sys.executable, "-m", "cutaway.cli.main"]
+    if request.param == "docker":
+        program = [request.getfixturevalue("docker_command")]
+    return lambda *words, **options: engine.run(*program, *words, **options)
+
+
+def test_a_log_of_limited_size_keeps_the_end_and_no_more_files_than_asked(
+    engine: EngineProcess, client: Any, cli: Run
+) -> None:
+    options = ("--log-opt", "max-size=20k", "--log-opt", "max-file=3", "--name", "short")
+    assert cli("run", *options, "busybox", "sh", "-c", COUNT).returncode == 0
+    folder = engine.settings.container(client.containers.get("short").id)
+    assert sorted(file.name for file in folder.glob("json.log*")) == ["json.log", "json.log.1", "json.log.2"]
+    kept = cli("logs", "short").stdout.splitlines()
+    assert 100 < len(kept) < 2000
+    assert kept == [f"line {number}" for number in range(2000 - len(kept), 2000)]
+    assert cli("logs", "-n", "300", "short").stdout.splitlines() == kept[-300:]
+
+
+def test_a_follower_sees_every_line_of_a_log_that_is_put_aside_under_it(client: Any, cli: Run) -> None:
+    options = {"max-size": "20k", "max-file": "20"}
+    client.containers.run(
+        "busybox",
+        ["sh", "-c", f"read go; {COUNT}"],
+        name="long",
+        detach=True,
+        stdin_open=True,
+        log_config=docker.types.LogConfig(type="json-file", config=options),
+    )
+    follower = client.containers.get("long").logs(stream=True, follow=True)
+    assert cli("attach", "long", input="\n").returncode == 0
+    assert b"".join(follower).decode().splitlines() == [f"line {number}" for number in range(2000)]
+
+
+def test_details_are_the_chosen_labels_and_variables(client: Any, cli: Run) -> None:
+    options = ("--label", "role=db", "--log-opt", "labels=role", "--log-opt", "env=X", "-e", "X=1")
+    assert cli("run", *options, "--name", "told", "busybox", "echo", "hi").returncode == 0
+    assert cli("logs", "--details", "told").stdout == "X=1,role=db hi\n"
+
+
+def test_a_container_without_a_log_says_so(client: Any, cli: Run) -> None:
+    assert cli("run", "--log-driver", "none", "--name", "mute", "busybox", "echo", "hi").stdout == "hi\n"
+    done = cli("logs", "mute")
+    assert done.returncode == 1
+    assert "configured logging driver does not support reading" in done.stderr
+
+
+def test_following_ends_at_until(client: Any, cli: Run) -> None:
+    client.containers.run("busybox", ["sh", "-c", "echo hi; exec sleep 1000"], name="on", detach=True)
+    assert cli("logs", "-f", "--until", "1s", "on").returncode == 0
