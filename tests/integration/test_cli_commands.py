@@ -214,7 +214,7 @@ def test_attach_shows_what_comes_and_ends_with_the_code(cutaway: Command) -> Non
     )
     done = cutaway("attach", "echo", input="this\n")
     assert (done.stdout, done.returncode) == ("got this\n", 5)
-    assert "it does not run" in cutaway("attach", "echo").stderr
+    assert "cannot attach to a stopped container" in cutaway("attach", "echo").stderr
 
 
 def test_images_have_names_history_and_archives(cutaway: Command, tmp_path: Path) -> None:

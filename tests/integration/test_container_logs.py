@@ -1,4 +1,4 @@
-"""Logs of running containers that are kept short, by our command and by the stock one."""
+"""What containers say: logs that are kept short, and streams that are taken part in."""
 
 from __future__ import annotations
 
@@ -75,3 +75,46 @@ def test_a_container_without_a_log_says_so(client: Any, cli: Run) -> None:
 def test_following_ends_at_until(client: Any, cli: Run) -> None:
     client.containers.run("busybox", ["sh", "-c", "echo hi; exec sleep 1000"], name="on", detach=True)
     assert cli("logs", "-f", "--until", "1s", "on").returncode == 0
+
+
+# What a client takes part in
+
+
+def test_only_the_chosen_streams_are_shown(client: Any, cli: Run) -> None:
+    script = "echo out; echo err >&2"
+    for chosen, shown in (("stdout", ("out\n", "")), ("STDERR", ("", "err\n"))):
+        done = cli("run", "--rm", "-a", chosen, "busybox", "sh", "-c", script)
+        assert (done.stdout, done.stderr) == shown
+
+
+def test_with_standard_input_alone_the_output_goes_to_the_log_only(client: Any, cli: Run) -> None:
+    done = cli("run", "-i", "-a", "stdin", "--name", "fed", "busybox", "cat", input="fed\n")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert client.containers.get("fed").logs() == b"fed\n"
+
+
+def test_streams_that_cannot_be_chosen_are_refused(client: Any, cli: Run) -> None:
+    done = cli("run", "-a", "stdoot", "busybox", "true")
+    assert done.returncode == 125
+    assert "valid streams are STDIN, STDOUT and STDERR" in done.stderr
+    done = cli("run", "-d", "-a", "stdout", "busybox", "true")
+    assert done.returncode in (1, 125)
+    assert "conflicting options: cannot specify both --attach and --detach" in done.stderr
+    assert client.containers.list(all=True) == []
+
+
+@pytest.mark.parametrize(
+    ("prepare", "reason"),
+    [
+        (("stop", "-t", "0"), "cannot attach to a stopped container, start it first"),
+        (("pause",), "cannot attach to a paused container, unpause it first"),
+    ],
+)
+def test_attaching_to_what_does_not_run_says_why(
+    client: Any, cli: Run, prepare: tuple[str, ...], reason: str
+) -> None:
+    client.containers.run("busybox", ["sleep", "1000"], name="off", detach=True)
+    assert cli(*prepare, "off").returncode == 0
+    done = cli("attach", "off")
+    assert done.returncode == 1
+    assert reason in done.stderr

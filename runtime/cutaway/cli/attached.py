@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import click
@@ -37,6 +37,7 @@ PASSED_ON = tuple(
     } and number < signal.SIGRTMIN
 )  # fmt: skip
 AFTER_INTERRUPT_SECONDS = 2.0
+OUTPUT = ("stdout", "stderr")
 
 
 class Detached(Exception):  # noqa: N818 - not an error: the user left
@@ -170,9 +171,10 @@ def check_terminal(session: Session, *, tty: bool, stdin: bool) -> None:
     raise CommandError("the input device is not a TTY", hint)
 
 
-def attach_params(*, stdin: bool, keys: str | None, logs: bool = False) -> dict[str, object]:
-    """The query of `POST /containers/{id}/attach`."""
-    return {"stream": True, "stdin": stdin, "stdout": True, "stderr": True, "detachKeys": keys, "logs": logs}
+def attach_params(streams: Collection[str], *, stdin: bool, keys: str | None) -> dict[str, object]:
+    """The query of `POST /containers/{id}/attach`: the output in `streams`, and input."""
+    output = {name: name in streams for name in ("stdout", "stderr")}
+    return {"stream": True, "stdin": stdin, **output, "detachKeys": keys}
 
 
 @command("attach", examples=["attach web", "attach --sig-proxy=false web"])
@@ -190,14 +192,17 @@ def attach(
     """
     api = session.api
     seen = api.json("GET", path_of("containers", container, "json"))
-    if not seen["State"]["Running"]:
+    state = seen["State"]
+    if not state["Running"]:
         raise CommandError(
-            f"cannot attach to {container}: it does not run", f"`start -a {container}` starts and attaches"
+            "cannot attach to a stopped container, start it first", f"`start -a {container}` does both"
         )
-    if seen["State"].get("Paused"):
+    if state["Paused"]:
         raise CommandError(
-            f"cannot attach to {container}: it is paused", f"`unpause {container}` lets it go on"
+            "cannot attach to a paused container, unpause it first", f"`unpause {container}` lets it go on"
         )
+    if state["Restarting"]:
+        raise CommandError("cannot attach to a restarting container, wait until it is running")
     stdin = seen["Config"]["OpenStdin"] and not no_stdin and session.streams.stdin is not None
     tty = seen["Config"]["Tty"]
     check_terminal(session, tty=tty, stdin=stdin)
@@ -205,7 +210,7 @@ def attach(
         session, api, container, tty=tty, stdin=stdin, detach_keys=detach_keys,
         sig_proxy=sig_proxy and session.surface == "terminal",
     )  # fmt: skip
-    params = attach_params(stdin=stdin, keys=detach_keys)
+    params = attach_params(OUTPUT, stdin=stdin, keys=detach_keys)
     try:
         with (
             api.later("POST", path_of("containers", container, "wait")) as ending,
@@ -250,4 +255,5 @@ def start(
     check_terminal(session, tty=tty, stdin=stdin)
     remove = bool(seen["HostConfig"].get("AutoRemove"))
     talk = of_container(session, api, seen["Id"], tty=tty, stdin=stdin, detach_keys=detach_keys)
-    return start_attached(session, seen["Id"], talk, stdin=stdin, remove=remove, keys=detach_keys)
+    params = attach_params(OUTPUT, stdin=stdin, keys=detach_keys)
+    return start_attached(session, seen["Id"], talk, params, remove=remove)

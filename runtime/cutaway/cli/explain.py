@@ -37,7 +37,7 @@ def explain(session: Session, *, words: tuple[str, ...], calls: bool) -> int:
     with explained.make_context(name, list(rest), parent=parent) as context:
         options = dict(context.params)
     image, program = options.pop("image"), options.pop("words")
-    body = create_body(image, program, options, attached=not options.get("detach"))
+    body = create_body(image, program, options)
     plan = session.api.json("POST", "/cutaway/plan", body, name=options["name"])
     for line in plan_lines(plan["steps"], calls=calls):
         session.streams.out(line)

@@ -34,6 +34,7 @@ def many(*names: str, about: str, kind: Any = str, metavar: str | None = None) -
 _FLAGS = (
     flag("-i", "--interactive", about="Keep standard input open."),
     flag("-t", "--tty", about="Give the program a terminal."),
+    many("-a", "--attach", kind=values.STREAM, about="Take part in this only: stdout.", metavar="STREAM"),
     flag("--rm", "remove", about="Remove the container when it has ended."),
     one("--name", about="A name to call it by.", metavar="NAME"),
     many("-p", "--publish", about="Publish a port: [IP:][HOST]:CONTAINER[/udp].", metavar="PORT"),

@@ -18,13 +18,25 @@ from cutaway.cli.failures import REFUSED, CommandError
 Options = Mapping[str, Any]
 
 
-def create_body(image: str, words: Sequence[str], options: Options, *, attached: bool) -> dict[str, Any]:
-    """The body of `POST /containers/create`. `attached`: the client will take part in input and output.
+def attached_streams(options: Options) -> frozenset[str]:
+    """Which of stdin, stdout and stderr the client will take part in: of `-a`, `-i` and `-d`."""
+    if options.get("detach"):
+        if options["attach"]:
+            raise CommandError(
+                "conflicting options: cannot specify both --attach and --detach", exit_code=REFUSED
+            )
+        return frozenset()
+    usual = ("stdin", "stdout", "stderr") if options["interactive"] else ("stdout", "stderr")
+    return frozenset(options["attach"] or usual)
+
+
+def create_body(image: str, words: Sequence[str], options: Options) -> dict[str, Any]:
+    """The body of `POST /containers/create`.
 
     Raises CommandError with exit code 125 for a value that is wrong.
     """
     try:
-        return _without_absent(_config(image, words, options, attached)) | {
+        return _without_absent(_config(image, words, options)) | {
             "HostConfig": _without_absent(_host_config(options)),
             "NetworkingConfig": _networking(options),
         }
@@ -32,7 +44,8 @@ def create_body(image: str, words: Sequence[str], options: Options, *, attached:
         raise CommandError(str(error), "see `run --help`", exit_code=REFUSED) from error
 
 
-def _config(image: str, words: Sequence[str], options: Options, attached: bool) -> dict[str, Any]:
+def _config(image: str, words: Sequence[str], options: Options) -> dict[str, Any]:
+    attached = attached_streams(options)
     entrypoint = options["entrypoint"]
     bindings = values.port_bindings(options["publish"])
     return {
@@ -41,10 +54,10 @@ def _config(image: str, words: Sequence[str], options: Options, attached: bool) 
         "Entrypoint": None if entrypoint is None else [entrypoint],
         "Tty": options["tty"],
         "OpenStdin": options["interactive"],
-        "StdinOnce": options["interactive"] and attached,
-        "AttachStdin": options["interactive"] and attached,
-        "AttachStdout": attached,
-        "AttachStderr": attached,
+        "StdinOnce": options["interactive"] and "stdin" in attached,
+        "AttachStdin": "stdin" in attached,
+        "AttachStdout": "stdout" in attached,
+        "AttachStderr": "stderr" in attached,
         "Env": values.variables(options["env"], options["env_file"], os.environ) or None,
         "WorkingDir": options["workdir"],
         "User": options["user"],

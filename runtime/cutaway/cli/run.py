@@ -15,8 +15,8 @@ import click
 from cutaway.cli.attached import Conversation, Detached, attach_params, check_terminal, of_container
 from cutaway.cli.client import Api, path_of
 from cutaway.cli.failures import REFUSED, CommandError, InterruptedCommandError
-from cutaway.cli.flags import container_options, flag, many, one
-from cutaway.cli.options import create_body
+from cutaway.cli.flags import container_options, flag, one
+from cutaway.cli.options import attached_streams, create_body
 from cutaway.cli.session import Session, pass_session
 from cutaway.cli.tree import command
 from cutaway.errors import CutawayError
@@ -33,7 +33,6 @@ NOT_FOUND, NOT_EXECUTABLE = 127, 126
 @flag("-d", "--detach", about="Leave it running and print its id.")
 @one("--detach-keys", about="The keys that leave: ctrl-p,ctrl-q by default.", metavar="KEYS")
 @click.option("--sig-proxy/--no-sig-proxy", default=True, help="Pass signals on to the program.")
-@many("-a", "--attach", about="Take part in stdin, stdout or stderr only.", metavar="STREAM")
 @one("--cidfile", about="Write the container's id to a file.", metavar="FILE")
 @click.argument("image")
 @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[COMMAND] [ARG...]")
@@ -62,18 +61,18 @@ def run(session: Session, /, *, image: str, words: tuple[str, ...], **options: A
 @pass_session
 def create(session: Session, /, *, image: str, words: tuple[str, ...], **options: Any) -> int:
     """Make a container without starting it, and print its id."""
-    container = _create(session, create_body(image, words, options, attached=True), options)
+    container = _create(session, create_body(image, words, options), options)
     session.streams.out(container)
     return 0
 
 
 def _run(session: Session, image: str, words: tuple[str, ...], options: dict[str, Any]) -> int:
     detach, tty = options["detach"], options["tty"]
-    chosen = {name.lower() for name in options["attach"]}
-    stdin = options["interactive"] and not detach and (not chosen or "stdin" in chosen)
+    streams = attached_streams(options)
+    stdin = options["interactive"] and "stdin" in streams
     if not detach:
         check_terminal(session, tty=tty, stdin=stdin)
-    body = create_body(image, words, options, attached=not detach)
+    body = create_body(image, words, options)
     container = _create(session, body, options)
     if detach:
         return _start_detached(session, container, remove=options["remove"])
@@ -81,8 +80,8 @@ def _run(session: Session, image: str, words: tuple[str, ...], options: dict[str
         session, session.api, container, tty=tty, stdin=stdin, detach_keys=options["detach_keys"],
         sig_proxy=options["sig_proxy"],
     )  # fmt: skip
-    keys = options["detach_keys"]
-    return start_attached(session, container, talk, stdin=stdin, remove=options["remove"], keys=keys)
+    params = attach_params(streams, stdin=stdin, keys=options["detach_keys"])
+    return start_attached(session, container, talk, params, remove=options["remove"])
 
 
 def _create(session: Session, body: dict[str, Any], options: dict[str, Any]) -> str:
@@ -139,14 +138,13 @@ def _start_detached(session: Session, container: str, *, remove: bool) -> int:
 
 
 def start_attached(
-    session: Session, container: str, talk: Conversation, *, stdin: bool, remove: bool, keys: str | None
+    session: Session, container: str, talk: Conversation, params: dict[str, object], *, remove: bool
 ) -> int:
     """Attach to a container, start it and take part until it ends; its exit code.
 
     Raises CommandError with Docker's exit code when it does not start, InterruptedCommandError.
     """
     api = session.api
-    params = attach_params(stdin=stdin, keys=keys)
     condition = "removed" if remove else "next-exit"
     try:
         with (

@@ -24,6 +24,9 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)")
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h": 3600}
 
 
+STREAMS = ("stdin", "stdout", "stderr")
+
+
 class Value(click.ParamType[Any]):
     """A flag's value that `read` understands."""
 
@@ -43,6 +46,13 @@ class Value(click.ParamType[Any]):
             raise CommandError(
                 f'invalid argument "{value}" for "{flag}" flag: {error}', hint, exit_code=REFUSED
             ) from error
+
+
+def stream(text: str) -> str:
+    """`stdin`, `STDOUT`: one of a program's three streams, in small letters."""
+    if text.lower() not in STREAMS:
+        raise ValueError("valid streams are STDIN, STDOUT and STDERR")
+    return text.lower()
 
 
 def size(text: str) -> int:
@@ -267,6 +277,7 @@ def filters(texts: Iterable[str]) -> dict[str, list[str]] | None:
     return found or None
 
 
+STREAM = Value("stream", stream)
 SIZE = Value("bytes", size)
 SWAP = Value("bytes", swap)
 CPUS = Value("number", nano_cpus)

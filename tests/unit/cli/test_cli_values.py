@@ -26,7 +26,7 @@ def body_of(*words: str) -> dict[str, Any]:
     assert command is not None
     with command.make_context("run", list(words), parent=context) as made:
         options = dict(made.params)
-    return create_body(options.pop("image"), options.pop("words"), options, attached=not options["detach"])
+    return create_body(options.pop("image"), options.pop("words"), options)
 
 
 @pytest.mark.parametrize(
