@@ -17,7 +17,7 @@ for room in ("browser", "notebooks", "integration"):
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 from lab import CHROMIUM_ARGUMENTS, MINUTES, Lab, choose_theme, run_all, run_up_to_the_last_cell  # noqa: E402
-from lesson import close_janitor, lesson_engine, surroundings  # noqa: E402
+from lesson import lesson_engine, surroundings  # noqa: E402
 from playwright.sync_api import Browser, Page, expect  # noqa: E402
 
 LESSON = TESTS.parent / "notebooks/en/01-first-light.ipynb"
@@ -50,7 +50,6 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
             yield lab
         finally:
             lab.close()
-    close_janitor()
 
 
 @pytest.fixture(scope="module")

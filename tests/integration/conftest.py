@@ -9,15 +9,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from harness import EngineProcess, close_janitor
+from harness import EngineProcess
 
 NOT_ROOT = "needs root: makes namespaces, mounts, a bridge and cgroups"
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _janitor() -> Iterator[None]:
-    yield
-    close_janitor()
 
 
 @pytest.fixture(scope="session")

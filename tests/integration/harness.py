@@ -8,6 +8,7 @@ even by SIGKILL, the janitor cleans up every engine that was announced to it and
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import functools
 import http.client
@@ -275,6 +276,8 @@ class Janitor:
 
     def close(self) -> None:
         """Let it finish its work and end."""
+        if self._pid != os.getpid():
+            return
         if self._process.stdin is not None:
             self._process.stdin.close()
         self._process.wait(DEADLINE)
@@ -282,15 +285,10 @@ class Janitor:
 
 @functools.cache
 def janitor() -> Janitor:
-    """The one janitor of this pytest process; it is dismissed at the end of the session."""
-    return Janitor()
-
-
-def close_janitor() -> None:
-    """Dismiss the janitor, if there is one."""
-    if janitor.cache_info().currsize:
-        janitor().close()
-        janitor.cache_clear()
+    """The one janitor of this process. Only its end dismisses it: several suites of a worker rely on it."""
+    janitor = Janitor()
+    atexit.register(janitor.close)
+    return janitor
 
 
 def be_the_janitor() -> None:

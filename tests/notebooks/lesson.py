@@ -20,14 +20,13 @@ CELL_TIMEOUT = 120  # seconds; the first cell may have to download busybox
 if str(TESTS / "integration") not in sys.path:
     sys.path.insert(0, str(TESTS / "integration"))
 
-from harness import EngineProcess, close_janitor  # noqa: E402  # the path has to be there first
+from harness import EngineProcess  # noqa: E402  # the path has to be there first
 
 __all__ = [
     "CELL_TIMEOUT",
     "LESSONS",
     "SANITIZER",
     "EngineProcess",
-    "close_janitor",
     "lesson_engine",
     "surroundings",
 ]

@@ -23,7 +23,7 @@ from cutaway.settings import DEFAULT_ROOT, DEFAULT_SOCKET, Settings
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from lesson import CELL_TIMEOUT, LESSONS, SANITIZER, close_janitor, lesson_engine, surroundings
+from lesson import CELL_TIMEOUT, LESSONS, SANITIZER, lesson_engine, surroundings
 
 IGNORED = "nbval-ignore-output"
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -103,4 +103,3 @@ if __name__ == "__main__":
     for lesson in [Path(word).resolve() for word in words] or LESSONS:
         changed = save(lesson, fresh="--fresh" in sys.argv)
         sys.stdout.write(f"{lesson.name}: {'saved' if changed else 'unchanged'}\n")
-    close_janitor()

@@ -16,13 +16,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from lesson import CELL_TIMEOUT, LESSONS, SANITIZER, close_janitor, lesson_engine, surroundings
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _janitor() -> Iterator[None]:
-    yield
-    close_janitor()
+from lesson import CELL_TIMEOUT, LESSONS, SANITIZER, lesson_engine, surroundings
 
 
 def name_of(lesson: Path) -> str:
