@@ -1,25 +1,27 @@
 """Go templates, as far as `--format` and `inspect -f` are used with Docker.
 
     template  = { text | "{{" action "}}" }
-    action    = "range" pipeline | "if" pipeline | "else" ["if" pipeline] | "with" pipeline | "end"
-              | "$name" (":=" | "=") pipeline | pipeline
+    action    = "range" head | "if" head | "with" head | "else" [("if" | "with") head] | "end"
+              | "break" | "continue" | head
+    head      = ["$name" ["," "$name"] (":=" | "=")] pipeline
     pipeline  = command { "|" command }         the value before is the last argument of the next
     command   = operand { operand }             a function with its arguments, or one operand
     operand   = "." | ".A.B" | "$" | "$name.A" | "text" | `text` | 12 | true | nil | "(" pipeline ")" [".A"]
 
-Values are what JSON gives; they print as Go prints them: `true`, `[a b]`, `map[k:v]`, `<no value>`.
-(https://pkg.go.dev/text/template; Docker's own functions: json, split, join, title, lower, upper, pad,
-truncate, println, table.)
+Two passes, as in Go: reading a template makes a tree of small functions and finds every mistake of form;
+rendering calls them with a value. What the values are, and how they print, is in `template_values`.
+(https://pkg.go.dev/text/template)
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections import ChainMap
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
-from cutaway.cli.failures import CommandError
+from cutaway.cli.template_values import FUNCTIONS, TemplateError, field_of, pairs_of, text_of
 
 _ACTION = re.compile(
     r"\{\{(-\s)?\s*(/\*.*?\*/|(?:\"(?:\\.|[^\"\\])*\"|`[^`]*`|[^\"`])*?)\s*(\s-)?\}\}", re.DOTALL
@@ -28,308 +30,334 @@ _TOKEN = re.compile(
     r"""\s*(?:(?P<text>"(?:\\.|[^"\\])*"|`[^`]*`)|(?P<number>-?\d+(?:\.\d+)?)(?![\w.])"""
     r"""|(?P<path>\$?\w*(?:\.\w+)+|\$\w*|\.)|(?P<word>\w+)|(?P<mark>:=|=|[|(),]))"""
 )
-
-
-class TemplateError(CommandError):
-    """The template cannot be read, or does not fit the value."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(
-            f"template parsing error: {message}",
-            "an example: --format '{{.Names}} {{json .Labels}}'",
-            exit_code=64,
-        )
+_CONSTANTS = {"true": True, "false": False, "nil": None}
+_UNSUPPORTED = ("define", "template", "block")
 
 
 class Template:
     """A parsed template: `Template("{{.Name}}").render({"Name": "web"})`. Raises TemplateError."""
 
     def __init__(self, source: str) -> None:
-        self._nodes, rest = _parse_nodes(_pieces(source), ())
-        if rest:
-            raise TemplateError("unexpected {{end}}")
+        reader = _Reader(_pieces(source))
+        self._nodes, end = reader.nodes(in_range=False)
+        if end is not None:
+            raise TemplateError(f"unexpected {{{{{end.words[0].text}}}}}")
 
     def render(self, value: Any) -> str:
-        """The text for one value. Raises TemplateError when a key that it names is not there."""
+        """The text for one value. Raises TemplateError when it names a field that is not there."""
         out: list[str] = []
-        _render(self._nodes, _Scope(value, {"$": value}), out)
+        _write(self._nodes, _Scope(value, ChainMap({"$": value})), out)
         return "".join(out)
 
 
-class _Scope:
-    def __init__(self, dot: Any, names: dict[str, Any]) -> None:
-        self.dot = dot
-        self.names = names
+class _Scope(NamedTuple):
+    dot: Any
+    names: ChainMap[str, Any]
+
+    def inner(self, dot: Any) -> _Scope:
+        return _Scope(dot, self.names.new_child())
 
 
-_Node = tuple[Any, ...]  # ("text", str) | ("show", tokens) | ("set", name, tokens) | ("if"|"with"|"range", …)
-_Piece = tuple[str, Any]
+_Value = Callable[[_Scope], Any]
+_Node = Callable[[_Scope, list[str]], None]
 
 
-def _pieces(source: str) -> list[_Piece]:
-    found: list[_Piece] = []
+class _Word(NamedTuple):
+    kind: str  # text, number, path, word, mark
+    text: str
+
+
+class _Action(NamedTuple):
+    words: list[_Word]
+
+
+class _LeavingError(Exception):
+    """`{{break}}`; with `again`, `{{continue}}`."""
+
+    def __init__(self, *, again: bool) -> None:
+        super().__init__()
+        self.again = again
+
+
+def _write(nodes: Iterable[_Node], scope: _Scope, out: list[str]) -> None:
+    for node in nodes:
+        node(scope, out)
+
+
+def _pieces(source: str) -> list[str | _Action]:
+    found: list[str | _Action] = []
     position, trim = 0, False
     for match in _ACTION.finditer(source):
         text = source[position : match.start()]
         text = text.lstrip() if trim else text
-        found.append(("text", text.rstrip() if match[1] else text))
+        found.append(text.rstrip() if match[1] else text)
         if not match[2].startswith("/*"):
-            found.append(("action", _tokens(match[2])))
+            found.append(_Action(_words(match[2])))
         position, trim = match.end(), bool(match[3])
     rest = source[position:]
     if "{{" in rest:
         raise TemplateError(f"unclosed action in {rest[rest.index('{{') :]!r}")
-    found.append(("text", rest.lstrip() if trim else rest))
+    found.append(rest.lstrip() if trim else rest)
     return found
 
 
-def _tokens(action: str) -> list[tuple[str, str]]:
-    tokens, position = [], 0
+def _words(action: str) -> list[_Word]:
+    words, position = [], 0
     while action[position:].strip():
         match = _TOKEN.match(action, position)
         if match is None:
             raise TemplateError(f"unexpected {action[position:].strip()[0]!r} in {{{{{action}}}}}")
-        tokens.append((match.lastgroup or "", match[match.lastgroup or 0]))
+        words.append(_Word(match.lastgroup or "", match[match.lastgroup or 0]))
         position = match.end()
-    if not tokens:
+    if not words:
         raise TemplateError("missing value for command")
-    return tokens
+    return words
 
 
-def _parse_nodes(pieces: list[_Piece], ends: Sequence[str]) -> tuple[list[_Node], list[_Piece]]:
-    nodes: list[_Node] = []
-    while pieces:
-        (kind, content), *rest = pieces
-        if kind == "text":
-            nodes.append(("text", content))
-            pieces = rest
-            continue
-        word = content[0][1] if content[0][0] == "word" else ""
-        if word in ends or word == "end":
-            return nodes, pieces
-        if word in ("if", "with", "range"):
-            node, pieces = _parse_block(word, content[1:], rest)
-            nodes.append(node)
-            continue
-        if len(content) > 2 and content[1][1] in (":=", "="):
-            nodes.append(("set", content[0][1], content[2:]))
-        else:
-            nodes.append(("show", content))
-        pieces = rest
-    if ends:
-        raise TemplateError("unexpected EOF: {{end}} is missing")
-    return nodes, []
+class _Reader:
+    """Makes nodes of pieces: each method takes what it understands from the front."""
 
+    def __init__(self, pieces: list[str | _Action]) -> None:
+        self._pieces = iter(pieces)
 
-def _parse_block(word: str, head: list[tuple[str, str]], pieces: list[_Piece]) -> tuple[_Node, list[_Piece]]:
-    body, pieces = _parse_nodes(pieces, ("else", "end"))
-    if not pieces:
-        raise TemplateError("unexpected EOF: {{end}} is missing")
-    content = pieces[0][1]
-    otherwise: list[_Node] = []
-    pieces = pieces[1:]
-    if content[0][1] == "else":
-        if len(content) > 1:  # else if: a block of its own, which the same {{end}} closes
-            node, pieces = _parse_block(content[1][1], content[2:], pieces)
-            return (word, head, body, [node]), pieces
-        otherwise, pieces = _parse_nodes(pieces, ("end",))
-        if not pieces:
+    def nodes(self, *, in_range: bool) -> tuple[list[_Node], _Action | None]:
+        """Everything up to the `else` or `end` that is not of a block within, and that action."""
+        nodes: list[_Node] = []
+        for piece in self._pieces:
+            if isinstance(piece, str):
+                nodes.append(_literal(piece))
+                continue
+            match piece.words[0]:
+                case _Word("word", "else" | "end"):
+                    return nodes, piece
+                case _Word("word", "if" | "with" | "range" as word):
+                    nodes.append(self._block(word, piece.words[1:], in_range=in_range or word == "range"))
+                case _Word("word", "break" | "continue" as word) if len(piece.words) == 1:
+                    if not in_range:
+                        raise TemplateError(f"{{{{{word}}}}} outside {{{{range}}}}")
+                    nodes.append(_leave(again=word == "continue"))
+                case _Word("word", word) if word in _UNSUPPORTED:
+                    raise TemplateError(f"{{{{{word}}}}} is not supported: one template has to do")
+                case _:
+                    names, declares, value = _head(piece.words)
+                    nodes.append(_assign(names, value, declares=declares) if names else _show(value))
+        return nodes, None
+
+    def _block(self, word: str, head: list[_Word], *, in_range: bool) -> _Node:
+        names, declares, value = _head(head)
+        body, end = self.nodes(in_range=in_range)
+        otherwise: list[_Node] = []
+        if end is not None and end.words[0].text == "else":
+            if len(end.words) > 1:  # else if: a block of its own, which the same {{end}} closes
+                if end.words[1].text not in ("if", "with"):
+                    raise TemplateError(f"unexpected {end.words[1].text!r} in {{{{else}}}}")
+                otherwise = [self._block(end.words[1].text, end.words[2:], in_range=in_range)]
+                return _BLOCKS[word](names, value, body, otherwise, declares)
+            otherwise, end = self.nodes(in_range=in_range)
+        if end is None:
             raise TemplateError("unexpected EOF: {{end}} is missing")
-        pieces = pieces[1:]
-    return (word, head, body, otherwise), pieces
+        if end.words[0].text != "end":
+            raise TemplateError("unexpected {{else}}")
+        return _BLOCKS[word](names, value, body, otherwise, declares)
 
 
-def _render(nodes: list[_Node], scope: _Scope, out: list[str]) -> None:
-    for node in nodes:
-        match node[0]:
-            case "text":
-                out.append(node[1])
-            case "show":
-                out.append(text_of(_evaluate(node[1], scope)))
-            case "set":
-                scope.names[node[1]] = _evaluate(node[2], scope)
-            case "range":
-                _render_range(node, scope, out)
-            case _:
-                value = _evaluate(node[1], scope)
-                inner = _Scope(value if node[0] == "with" and value else scope.dot, dict(scope.names))
-                _render(node[2] if value else node[3], inner, out)
+def _literal(text: str) -> _Node:
+    return lambda scope, out: out.append(text)
 
 
-def _render_range(node: _Node, scope: _Scope, out: list[str]) -> None:
-    head, names = list(node[1]), []
-    if any(mark == ":=" for _, mark in head):
-        cut = next(index for index, (_, mark) in enumerate(head) if mark == ":=")
-        names = [text for kind, text in head[:cut] if kind == "path"]
-        head = head[cut + 1 :]
-    value = _evaluate(head, scope)
-    pairs = sorted(value.items()) if isinstance(value, dict) else list(enumerate(value or ()))
-    for key, item in pairs:
-        inner = _Scope(item, dict(scope.names))
-        inner.names |= dict(zip(names, (key, item) if len(names) > 1 else (item,), strict=False))
-        _render(node[2], inner, out)
-    if not pairs:
-        _render(node[3], scope, out)
+def _show(value: _Value) -> _Node:
+    return lambda scope, out: out.append(text_of(value(scope)))
 
 
-def _evaluate(tokens: list[tuple[str, str]], scope: _Scope) -> Any:
-    value, rest = _pipeline(tokens, scope)
+def _leave(*, again: bool) -> _Node:
+    def leave(scope: _Scope, out: list[str]) -> None:
+        raise _LeavingError(again=again)
+
+    return leave
+
+
+def _assign(names: list[str], value: _Value, *, declares: bool) -> _Node:
+    def assign(scope: _Scope, out: list[str]) -> None:
+        _set(scope, names[0], value(scope), declares=declares)
+
+    return assign
+
+
+def _set(scope: _Scope, name: str, value: Any, *, declares: bool) -> None:
+    if declares:
+        scope.names[name] = value
+        return
+    for level in scope.names.maps:
+        if name in level:
+            level[name] = value
+            return
+    raise TemplateError(f'undefined variable "{name}"')
+
+
+def _choice(
+    names: list[str], value: _Value, body: list[_Node], otherwise: list[_Node], declares: bool, *, moves: bool
+) -> _Node:
+    def choose(scope: _Scope, out: list[str]) -> None:
+        found = value(scope)
+        inner = scope.inner(found if moves and found else scope.dot)
+        if names:
+            _set(inner, names[0], found, declares=declares)
+        _write(body if found else otherwise, inner, out)
+
+    return choose
+
+
+def _if(names: list[str], value: _Value, body: list[_Node], otherwise: list[_Node], declares: bool) -> _Node:
+    return _choice(names, value, body, otherwise, declares, moves=False)
+
+
+def _with(
+    names: list[str], value: _Value, body: list[_Node], otherwise: list[_Node], declares: bool
+) -> _Node:
+    return _choice(names, value, body, otherwise, declares, moves=True)
+
+
+def _range(
+    names: list[str], value: _Value, body: list[_Node], otherwise: list[_Node], declares: bool
+) -> _Node:
+    def loop(scope: _Scope, out: list[str]) -> None:
+        pairs = pairs_of(value(scope))
+        for pair in pairs:
+            inner = scope.inner(pair[1])
+            for name, item in zip(names, pair[2 - len(names) :], strict=True) if names else ():
+                _set(inner, name, item, declares=declares)
+            try:
+                _write(body, inner, out)
+            except _LeavingError as leaving:
+                if not leaving.again:
+                    break
+        if not pairs:
+            _write(otherwise, scope, out)
+
+    return loop
+
+
+_BLOCKS = {"if": _if, "with": _with, "range": _range}
+
+
+def _head(words: list[_Word]) -> tuple[list[str], bool, _Value]:
+    """Take a pipeline and the variables that get its value: `(names, whether they are new, value)`."""
+    cut = next((index for index, word in enumerate(words) if word in (("mark", ":="), ("mark", "="))), None)
+    if cut is None:
+        return [], False, _pipeline(words)
+    names = [word.text for word in words[:cut] if word.kind == "path"]
+    if [word.text for word in words[:cut]] not in (names, [*names[:1], ",", *names[1:]]) or not names:
+        raise TemplateError(f"unexpected {words[cut].text!r}")
+    if any(not name.startswith("$") or "." in name for name in names) or len(names) > 2:
+        raise TemplateError(f"{words[0].text!r} is not a variable")
+    return names, words[cut].text == ":=", _pipeline(words[cut + 1 :])
+
+
+def _pipeline(words: list[_Word]) -> _Value:
+    value, rest = _read_pipeline(words)
     if rest:
-        raise TemplateError(f"unexpected {rest[0][1]!r}")
+        raise TemplateError(f"unexpected {rest[0].text!r}")
     return value
 
 
-def _pipeline(tokens: list[tuple[str, str]], scope: _Scope) -> tuple[Any, list[tuple[str, str]]]:
-    piped: list[Any] = []
-    while True:
-        value, tokens = _command(tokens, scope, piped)
-        if not tokens or tokens[0][1] != "|":
-            return value, tokens
-        piped, tokens = [value], tokens[1:]
+def _read_pipeline(words: list[_Word]) -> tuple[_Value, list[_Word]]:
+    value, rest = _command(words, None)
+    while rest and rest[0] == ("mark", "|"):
+        value, rest = _command(rest[1:], value)
+    return value, rest
 
 
-def _command(
-    tokens: list[tuple[str, str]], scope: _Scope, piped: list[Any]
-) -> tuple[Any, list[tuple[str, str]]]:
-    if not tokens:
+def _command(words: list[_Word], piped: _Value | None) -> tuple[_Value, list[_Word]]:
+    if not words:
         raise TemplateError("missing value for command")
-    kind, name = tokens[0]
-    if kind != "word" or name in ("true", "false", "nil"):
-        value, rest = _operand(tokens, scope)
-        if piped or (rest and rest[0][1] not in ("|", ")")):
-            raise TemplateError(f"can't give argument to non-function {name}")
+    first = words[0]
+    if first.kind != "word" or first.text in _CONSTANTS:
+        value, rest = _operand(words)
+        if piped is not None or (rest and rest[0].text not in ("|", ")")):
+            raise TemplateError(f"can't give argument to non-function {first.text}")
         return value, rest
-    function = _FUNCTIONS.get(name)
+    arguments: list[_Value] = []
+    rest = words[1:]
+    while rest and rest[0] not in (("mark", "|"), ("mark", ")")):
+        value, rest = _operand(rest)
+        arguments.append(value)
+    return _call(first.text, [*arguments, piped] if piped is not None else arguments), rest
+
+
+def _call(name: str, arguments: list[_Value]) -> _Value:
+    if name in ("and", "or"):  # they stop at the first argument that decides
+        return _decide(name, arguments)
+    function = FUNCTIONS.get(name)
     if function is None:
         raise TemplateError(f'function "{name}" not defined')
-    arguments: list[Any] = []
-    rest = tokens[1:]
-    while rest and rest[0][1] not in ("|", ")"):
-        value, rest = _operand(rest, scope)
-        arguments.append(value)
-    try:
-        return function(*arguments, *piped), rest
-    except (TypeError, ValueError, AttributeError, LookupError) as error:
-        raise TemplateError(f"error calling {name}: {error}") from error
+
+    def call(scope: _Scope) -> Any:
+        values = [argument(scope) for argument in arguments]
+        try:
+            return function(*values)
+        except (TypeError, ValueError, AttributeError, LookupError) as error:
+            raise TemplateError(f"error calling {name}: {error}", at_run_time=True) from error
+
+    return call
 
 
-def _operand(tokens: list[tuple[str, str]], scope: _Scope) -> tuple[Any, list[tuple[str, str]]]:
-    (kind, text), *rest = tokens
-    if kind == "text":
-        return text[1:-1] if text[0] == "`" else json.loads(text), rest
-    if kind == "number":
-        return (float(text) if "." in text else int(text)), rest
-    if kind == "word":
-        if text in ("true", "false", "nil"):
-            return {"true": True, "false": False, "nil": None}[text], rest
-        return _FUNCTIONS[text]() if text in _FUNCTIONS else _raise(f'function "{text}" not defined'), rest
-    if text == "(":
-        value, rest = _pipeline(rest, scope)
-        if not rest or rest[0][1] != ")":
-            raise TemplateError("unclosed left paren")
-        rest = rest[1:]
-        if rest and rest[0][0] == "path" and rest[0][1].startswith("."):
-            return _walk(value, rest[0][1]), rest[1:]
-        return value, rest
-    if kind != "path":
+def _decide(name: str, arguments: list[_Value]) -> _Value:
+    if not arguments:
+        raise TemplateError(f"wrong number of args for {name}: want at least 1 got 0")
+
+    def decide(scope: _Scope) -> Any:
+        value = None
+        for argument in arguments:
+            value = argument(scope)
+            if bool(value) == (name == "or"):
+                break
+        return value
+
+    return decide
+
+
+def _operand(words: list[_Word]) -> tuple[_Value, list[_Word]]:
+    (kind, text), *rest = words
+    match kind:
+        case "text":
+            return _constant(text[1:-1] if text[0] == "`" else _unquoted(text)), rest
+        case "number":
+            return _constant(float(text) if "." in text else int(text)), rest
+        case "word":
+            return (_constant(_CONSTANTS[text]) if text in _CONSTANTS else _call(text, [])), rest
+        case "path":
+            return _path(text), rest
+    if text != "(":
         raise TemplateError(f"unexpected {text!r}")
+    value, rest = _read_pipeline(rest)
+    if not rest or rest[0] != ("mark", ")"):
+        raise TemplateError("unclosed left paren")
+    rest = rest[1:]
+    if rest and rest[0].kind == "path" and rest[0].text.startswith("."):
+        path = rest[0].text
+        return (lambda scope: field_of(value(scope), path)), rest[1:]
+    return value, rest
+
+
+def _unquoted(text: str) -> str:
+    try:
+        return str(json.loads(text))
+    except ValueError as error:
+        raise TemplateError(f"bad string {text}") from error
+
+
+def _constant(value: Any) -> _Value:
+    return lambda scope: value
+
+
+def _path(text: str) -> _Value:
     if not text.startswith("$"):
-        return _walk(scope.dot, text), rest
+        return lambda scope: field_of(scope.dot, text)
     variable, dot, path = text.partition(".")
-    if variable not in scope.names:
-        raise TemplateError(f'undefined variable "{variable}"')
-    return _walk(scope.names[variable], dot + path), rest
 
+    def walk(scope: _Scope) -> Any:
+        if variable not in scope.names:
+            raise TemplateError(f'undefined variable "{variable}"')
+        return field_of(scope.names[variable], dot + path)
 
-def _walk(value: Any, path: str) -> Any:
-    for name in path.split("."):
-        if not name:
-            continue
-        if value is None:
-            raise TemplateError(f"nil pointer evaluating {path}")
-        if not isinstance(value, dict):
-            raise TemplateError(f"at <{path}>: {type(value).__name__} has no field {name}")
-        if name not in value:
-            raise TemplateError(f'at <{path}>: map has no entry for key "{name}"')
-        value = value[name]
-    return value
-
-
-def _raise(message: str) -> Any:
-    raise TemplateError(message)
-
-
-def text_of(value: Any) -> str:
-    """A value as Go's `fmt.Print` writes it."""
-    if value is None:
-        return "<no value>"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, dict):
-        return "map[" + " ".join(f"{key}:{_inner(value[key])}" for key in sorted(value)) + "]"
-    if isinstance(value, list):
-        return "[" + " ".join(_inner(item) for item in value) + "]"
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value)
-
-
-def _inner(value: Any) -> str:
-    return "<nil>" if value is None else text_of(value)
-
-
-def _index(value: Any, *keys: Any) -> Any:
-    for key in keys:
-        if isinstance(value, dict):
-            value = value.get(key)
-        elif isinstance(value, list) and isinstance(key, int):
-            if not 0 <= key < len(value):
-                raise ValueError(f"index out of range: {key}")
-            value = value[key]
-        else:
-            raise ValueError(f"can't index item of type {type(value).__name__}")
-    return value
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
-
-
-def _printf(form: str, *values: Any) -> str:
-    def shown(match: re.Match[str]) -> str:
-        if match[0] == "%%":
-            return "%"
-        value = next(rest)
-        if match[2] in "vs":
-            return f"%{match[1]}s" % text_of(value)
-        return f"%{match[1]}s" % json.dumps(value) if match[2] == "q" else match[0] % value
-
-    rest = iter(values)
-    return re.sub(r"%(-?\d*(?:\.\d+)?)([vsdqxf%])", shown, form)
-
-
-_FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "json": _json,
-    "index": _index,
-    "len": len,
-    "join": lambda items, separator: separator.join(map(text_of, items)),
-    "split": lambda text, separator: text.split(separator),
-    "lower": lambda text: text.lower(),
-    "upper": lambda text: text.upper(),
-    "title": lambda text: text.title(),
-    "truncate": lambda text, length: text[:length],
-    "pad": lambda text, before, after: " " * before + text + " " * after if text else text,
-    "print": lambda *values: "".join(map(text_of, values)),
-    "println": lambda *values: " ".join(map(text_of, values)) + "\n",
-    "printf": _printf,
-    "not": lambda value: not value,
-    "and": lambda *values: next((value for value in values if not value), values[-1]),
-    "or": lambda *values: next((value for value in values if value), values[-1]),
-    "eq": lambda first, *others: any(first == other for other in others),
-    "ne": lambda one, other: one != other,
-    "lt": lambda one, other: one < other,
-    "le": lambda one, other: one <= other,
-    "gt": lambda one, other: one > other,
-    "ge": lambda one, other: one >= other,
-    "slice": lambda text, *bounds: text[slice(*bounds) if len(bounds) > 1 else slice(bounds[0], None)],
-}
+    return walk

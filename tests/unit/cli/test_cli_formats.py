@@ -14,7 +14,6 @@ from cutaway.cli.events import line_of
 from cutaway.cli.images import history_row, image_rows
 from cutaway.cli.session import Session
 from cutaway.cli.streams import Streams
-from cutaway.cli.templates import Template, TemplateError
 
 CONTAINER: dict[str, Any] = {
     "Id": "4f" * 32,
@@ -151,70 +150,3 @@ def test_an_event_is_one_line() -> None:
     line = line_of(event)
     assert line[19:29] == ".000000001"
     assert line[35:] == " container die ab (exitCode=0, name=job)"
-
-
-@pytest.mark.parametrize(
-    ("source", "text"),
-    [
-        ("{{.State.ExitCode}}", "3"),
-        ("{{ .State.Running }}", "true"),
-        ("{{json .State}}", '{"ExitCode":3,"Running":true}'),
-        ("{{.State | json}}", '{"ExitCode":3,"Running":true}'),
-        ("{{index .Args 1}}", "b"),
-        ('{{index .Labels "a.b"}}', "c"),
-        ('{{index .Labels "none"}}', "<no value>"),
-        ("{{range .Args}}<{{.}}>{{end}}", "<a><b>"),
-        ("{{range $i, $x := .Args}}{{$i}}={{$x}} {{end}}", "0=a 1=b "),
-        ("{{range $k, $v := .Labels}}{{$k}}:{{$v}}{{end}}", "a.b:c"),
-        ("{{range .None}}x{{else}}empty{{end}}", "empty"),
-        ("{{if .State.Running}}up{{else}}down{{end}}", "up"),
-        ("{{if eq .State.ExitCode 0}}ok{{else if gt .State.ExitCode 2}}bad{{end}}", "bad"),
-        ("{{with .State}}{{.ExitCode}}{{end}}", "3"),
-        ('{{join .Args ","}}', "a,b"),
-        ("{{.Args}} {{.Labels}} {{.None}}", "[a b] map[a.b:c] <no value>"),
-        ("{{len .Args}} {{upper .Name}} {{title .Name}}", "2 WEB Web"),
-        ("a {{- .Name -}} b", "awebb"),
-        ('{{printf "%s-%d" .Name .State.ExitCode}}', "web-3"),
-        ("{{(index .Mounts 0).Source}}", "/h"),
-        ("{{range .Args}}{{$.Name}}{{end}}", "webweb"),
-        ("{{/* nothing */}}x", "x"),
-        ("{{.Number}}", "1.5"),
-    ],
-)
-def test_templates_are_gos(source: str, text: str) -> None:
-    value = {
-        "Name": "web",
-        "State": {"ExitCode": 3, "Running": True},
-        "Args": ["a", "b"],
-        "Labels": {"a.b": "c"},
-        "None": None,
-        "Mounts": [{"Source": "/h"}],
-        "Number": 1.5,
-    }
-    assert Template(source).render(value) == text
-
-
-@pytest.mark.parametrize(
-    ("source", "message"),
-    [
-        ("{{.Nope}}", 'at <.Nope>: map has no entry for key "Nope"'),
-        ("{{nope .A}}", 'function "nope" not defined'),
-        ("{{.A", "unclosed action in '{{.A'"),
-        ("{{if .A}}", "unexpected EOF: {{end}} is missing"),
-        ("{{end}}", "unexpected {{end}}"),
-        ("{{}}", "missing value for command"),
-        ("{{index .A 9}}", "error calling index: index out of range: 9"),
-    ],
-)
-def test_a_wrong_template_says_what_is_wrong(source: str, message: str) -> None:
-    with pytest.raises(TemplateError) as caught:
-        Template(source).render({"A": [1]})
-    assert caught.value.message == f"template parsing error: {message}"
-
-
-@given(st.text('{}.|()$ abrangeifd"`:=', max_size=30))
-def test_any_template_is_rendered_or_refused(source: str) -> None:
-    try:
-        Template(source).render({"a": [1, {"b": None}]})
-    except TemplateError:
-        return
