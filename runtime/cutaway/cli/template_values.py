@@ -2,8 +2,8 @@
 
 The engine's answers are JSON, but people write templates for the Go structs behind them. Three things
 make the difference. A field of a struct that has no value is there (`.State.Health` prints `<nil>`), while a
-name that no struct has is a mistake. A map (labels, ports) gives its zero value for a key that it lacks. And a
-field may be written as in Go or as in JSON: `.ID` is `.Id`.
+name that no struct has is a mistake. A map (labels, ports) gives its zero value for a key that it lacks. And
+a field may be written as in Go or as in JSON: `.ID` is `.Id`.
 (https://pkg.go.dev/text/template, https://pkg.go.dev/fmt; Docker's own functions: json, split, join, title,
 lower, upper, pad, truncate, println.)
 """

@@ -41,8 +41,8 @@ from cutaway.cli.templates import Template
         ('{{(index (index .NetworkSettings.Ports "80/tcp") 0).HostPort}}', "8080"),
         ('{{index .NetworkSettings.Ports "90/tcp"}}{{index .NetworkSettings.Ports "1/udp"}}', "[][]"),
         (
-            "{{with .NetworkSettings}}{{range $p, $c := .Ports}}{{$p}}={{if $c}}{{(index $c 0).HostPort}}{{end}};{{end}}",
-            "80/tcp=8080;90/tcp=;",
+            "{{range $p,$c := .NetworkSettings.Ports}}{{$p}}{{if $c}}={{(index $c 0).HostIp}}{{end}};{{end}}",
+            "80/tcp=::;90/tcp;",
         ),
         ('{{range .Args}}{{if eq . "b"}}{{break}}{{end}}{{.}}{{end}}', "a"),
         ('{{range .Args}}{{if eq . "a"}}{{continue}}{{end}}{{.}}{{end}}', "b"),
