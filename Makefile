@@ -15,7 +15,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 # The engine compiles its seccomp filter with libseccomp2, makes base images with mmdebstrap; `--init` runs tini.
-LAB_PACKAGES := ca-certificates libseccomp2 mmdebstrap python3-venv tini
+LAB_PACKAGES := ca-certificates libseccomp2 mmdebstrap procps python3-venv tini
 # The tests open the lesson in a real browser, look at links and firewall with ip and nft, and compile the floor.
 TEST_PACKAGES := $(LAB_PACKAGES) busybox-static chromium fonts-dejavu-core gcc iproute2 libc6-dev nftables
 

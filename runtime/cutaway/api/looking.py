@@ -25,8 +25,8 @@ async def inspect(call: Call) -> Answer:
 
 @routes.get("/containers/{id}/top")
 async def top(call: Call) -> Answer:
-    """`GET /containers/{id}/top`: the container's processes; `ps_args` is not taken."""
-    return json_answer(await call.engine.looking.top(call["id"]))
+    """`GET /containers/{id}/top`: the container's processes; `ps_args`: the options of ps."""
+    return json_answer(await call.engine.looking.top(call["id"], call.text("ps_args") or ""))
 
 
 @routes.get("/containers/{id}/changes")

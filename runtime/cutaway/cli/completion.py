@@ -49,8 +49,8 @@ def candidates(words: Sequence[str], socket: Path | None) -> list[str]:
         return []
     if isinstance(command, click.Group):
         if len(before) == 1:
-            return _beginning(command.commands, part)
-        command = command.commands.get(before[1])
+            return _beginning(command.list_commands(context), part)
+        command, before = command.get_command(context, before[1]), before[1:]
         if command is None:
             return []
     return _of_command(command, before, part, socket)

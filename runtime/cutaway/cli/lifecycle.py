@@ -13,8 +13,10 @@ import click
 
 from cutaway.cli.client import path_of
 from cutaway.cli.failures import CommandError, two_lines
+from cutaway.cli.formats import size
 from cutaway.cli.session import Session, pass_session
 from cutaway.cli.tree import command
+from cutaway.cli.values import filters
 
 containers_argument = click.argument("containers", nargs=-1, required=True, metavar="CONTAINER...")
 
@@ -131,6 +133,24 @@ def wait(session: Session, *, containers: tuple[str, ...]) -> int:
 def rename(session: Session, *, container: str, name: str) -> int:
     """Give a container another name."""
     session.api.json("POST", path_of("containers", container, "rename"), name=name)
+    return 0
+
+
+@command("prune", examples=["container prune", "container prune -f --filter until=24h"])
+@click.option("-f", "--force", is_flag=True, help="Do not ask first.")
+@click.option(
+    "--filter", "conditions", multiple=True, metavar="NAME=VALUE", help="until=…, label=… or label!=…."
+)
+@pass_session
+def prune(session: Session, *, force: bool, conditions: tuple[str, ...]) -> int:
+    """Remove every container that does not run."""
+    question = "WARNING! This will remove all stopped containers.\nAre you sure you want to continue?"
+    if not force and not session.streams.agreed(question):
+        raise CommandError("nothing was removed", "answer y, or write `container prune -f`")
+    done = session.api.json("POST", "/containers/prune", filters=filters(conditions))
+    if deleted := done["ContainersDeleted"]:
+        session.streams.out("\n".join(["Deleted Containers:", *deleted, ""]))
+    session.streams.out(f"Total reclaimed space: {size(done['SpaceReclaimed'])}")
     return 0
 
 

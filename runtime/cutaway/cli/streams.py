@@ -48,6 +48,16 @@ class Streams:
         """Write one line of text to standard error."""
         self.stderr(f"{text}\n".encode("utf-8", "surrogateescape"))
 
+    def agreed(self, question: str) -> bool:
+        """Ask, and read a line: whether it says yes. Where nobody can type it is no."""
+        if self.stdin is None:
+            return False
+        self.stdout(f"{question} [y/N] ".encode())
+        answer = b""
+        while not answer.endswith(b"\n") and (data := self.stdin.read(1)):
+            answer += data
+        return answer.strip().lower() in (b"y", b"yes")
+
 
 class Descriptor:
     """Reads a file descriptor without a buffer, so that a thread that waits in it holds no lock at exit."""

@@ -49,6 +49,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "cp": "copying:cp",
         "commit": "commit:commit",
         "export": "transfer:export",
+        "container": "nouns:container",
     },
     "Images": {
         "images": "images:images",
@@ -126,12 +127,7 @@ class Command(click.Command):
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The examples, as they are typed on this surface."""
-        if not self.examples:
-            return
-        program = ctx.find_root().info_name or "cutaway"
-        with formatter.section("Example" if len(self.examples) == 1 else "Examples"):
-            for example in self.examples:
-                formatter.write(f"  {program} {example}\n")
+        _write_examples(self.examples, ctx, formatter)
 
 
 class Tree(click.Group):
@@ -143,11 +139,7 @@ class Tree(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command, or None when there is none of that name."""
-        if cmd_name not in PLACES:
-            return None
-        module, _, attribute = PLACES[cmd_name].partition(":")
-        command: click.Command = getattr(importlib.import_module(f"cutaway.cli.{module}"), attribute)
-        return command
+        return _imported(PLACES[cmd_name]) if cmd_name in PLACES else None
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -177,12 +169,47 @@ class SubTree(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """As in the root. Raises CommandError with a suggestion."""
-        raise_if_unknown(args[0], self.commands, ctx)
+        raise_if_unknown(args[0], self.list_commands(ctx), ctx)
         return super().resolve_command(ctx, args)
 
     def get_help_option(self, ctx: click.Context) -> click.Option | None:
         """`--help`, which goes where the command's output goes."""
         return _help_option()
+
+
+class Noun(SubTree):
+    """A kind of thing with the commands about it: `container ls` is `ps`. `places`: as in SECTIONS."""
+
+    def __init__(self, name: str, places: dict[str, str], *, examples: Iterable[str], **options: Any) -> None:
+        super().__init__(name, **options)
+        self.places, self.examples = places, tuple(examples)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The examples, as they are typed on this surface."""
+        _write_examples(self.examples, ctx, formatter)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All names."""
+        return list(self.places)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command, or None when there is none of that name."""
+        return _imported(self.places[cmd_name]) if cmd_name in self.places else None
+
+
+def _write_examples(examples: tuple[str, ...], ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    if not examples:
+        return
+    program = ctx.find_root().info_name or "cutaway"
+    with formatter.section("Example" if len(examples) == 1 else "Examples"):
+        for example in examples:
+            formatter.write(f"  {program} {example}\n")
+
+
+def _imported(place: str) -> click.Command:
+    module, _, attribute = place.partition(":")
+    found: click.Command = getattr(importlib.import_module(f"cutaway.cli.{module}"), attribute)
+    return found
 
 
 def raise_if_unknown(word: str, names: Iterable[str], ctx: click.Context) -> None:

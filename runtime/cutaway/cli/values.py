@@ -6,10 +6,8 @@ behind.
 
 from __future__ import annotations
 
-import datetime
 import os
 import re
-import time
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -17,11 +15,10 @@ from typing import Any
 
 import click
 
+from cutaway import moments
 from cutaway.cli.failures import REFUSED, CommandError
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kmgtp]?)(?:i?b)?", re.IGNORECASE)
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)")
-_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h": 3600}
 
 
 STREAMS = ("stdin", "stdout", "stderr")
@@ -147,7 +144,7 @@ def nanoseconds(text: str) -> int:
     """Nanoseconds in Go's durations; none may be negative. Raises ValueError."""
     if text.startswith("-"):
         raise ValueError("a time cannot be negative")
-    return 0 if text == "0" else round(seconds(text) * 1e9)
+    return 0 if text == "0" else round(moments.seconds(text) * 1e9)
 
 
 def labels(texts: Iterable[str]) -> dict[str, str]:
@@ -236,32 +233,6 @@ def _port_range(text: str, what: str) -> list[int]:
     return list(range(low, high + 1))
 
 
-def seconds(text: str) -> float:
-    """Seconds in Go's durations: `1h30m`, `10s`, `500ms`."""
-    pieces = _DURATION.findall(text)
-    if not pieces or "".join(number + unit for number, unit in pieces) != text:
-        raise ValueError(f'time: invalid duration "{text}"')
-    return float(sum(float(number) * _SECONDS[unit] for number, unit in pieces))
-
-
-def moment(text: str) -> str:
-    """Of `--since` and `--until`: seconds since the epoch, with nine decimals, as the API takes them.
-
-    `10m` (ago), `1700000000`, `2025-01-31`, `2025-01-31T10:00:00`, with or without a zone.
-    """
-    if re.fullmatch(r"\d+(\.\d{1,9})?", text):
-        return text
-    try:
-        return f"{time.time() - seconds(text):.9f}"
-    except ValueError:
-        pass
-    try:
-        when = datetime.datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", text))
-    except ValueError:
-        raise ValueError("neither a moment nor a duration") from None
-    return f"{when.timestamp():.9f}"
-
-
 def filters(texts: Iterable[str]) -> dict[str, list[str]] | None:
     """Of `--filter name=value`: the API's `filters`; None without any. Raises CommandError."""
     found: dict[str, list[str]] = {}
@@ -282,8 +253,8 @@ SIZE = Value("bytes", size)
 SWAP = Value("bytes", swap)
 CPUS = Value("number", nano_cpus)
 VOLUME = Value("volume", volume)
-MOMENT = Value("time", moment)
-DURATION = Value("duration", seconds)
+MOMENT = Value("time", moments.moment)
+DURATION = Value("duration", moments.seconds)
 NANOSECONDS = Value("duration", nanoseconds)
 RATE = Value("device", device_rate)
 RATE_BYTES = Value("device", lambda text: device_rate(text, size))

@@ -57,7 +57,7 @@ class Schedule:
             ("/bin/sh", "-c", words[1]) if shell else tuple(words[1:]),
             (check.interval or 30 * SECOND) / SECOND,
             (check.timeout or 30 * SECOND) / SECOND,
-            check.start_period / SECOND,
+            (check.start_period or 0) / SECOND,
             (check.start_interval or 5 * SECOND) / SECOND,
             check.retries or 3,
         )
@@ -76,7 +76,7 @@ def check_healthcheck(check: Healthcheck | None) -> None:
     for name, value in times.items():
         if value and value < SHORTEST:
             raise BadInputError(f"{name} in Healthcheck cannot be less than 1ms", "write a time such as 10s")
-    if check.retries < 0:
+    if (check.retries or 0) < 0:
         raise BadInputError("Retries in Healthcheck cannot be negative", "leave it out for 3")
     words = list(check.test or ())
     if words and words[0] not in ("NONE", "CMD", "CMD-SHELL"):

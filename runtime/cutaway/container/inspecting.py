@@ -13,6 +13,9 @@ from cutaway.linux import mounts
 from cutaway.network.endpoint import network_settings
 from cutaway.settings import Settings
 
+# what HostConfig has for other systems and older engines: always empty on Linux
+NOT_HERE = {"Cgroup": "", "CpuCount": 0, "CpuPercent": 0, "IOMaximumBandwidth": 0, "IOMaximumIOps": 0}
+
 
 def inspect(record: Record, settings: Settings, exec_ids: list[str] | None) -> dict[str, Any]:
     """Everything that is known of it. Sizes are added by the caller when they are asked for."""
@@ -89,7 +92,7 @@ def config(record: Record) -> dict[str, Any]:
 
 def host_config(record: Record) -> dict[str, Any]:
     """Docker's `HostConfig`."""
-    data: dict[str, Any] = msgspec.to_builtins(record.host)
+    data: dict[str, Any] = msgspec.to_builtins(record.host) | NOT_HERE
     data["NetworkMode"] = record.network
     data["RestartPolicy"]["Name"] = data["RestartPolicy"]["Name"] or "no"
     data["LogConfig"]["Type"] = data["LogConfig"]["Type"] or "json-file"
@@ -99,7 +102,7 @@ def host_config(record: Record) -> dict[str, Any]:
     data["Runtime"] = data["Runtime"] or "cutaway"
     data["MemorySwap"] = data["MemorySwap"] or 2 * data["Memory"]
     data["PidsLimit"] = data["PidsLimit"] or None
-    data["MemorySwappiness"] = None
+    data["MemorySwappiness"] = None if data["MemorySwappiness"] < 0 else data["MemorySwappiness"]
     data["ConsoleSize"] = data["ConsoleSize"] or [0, 0]
     data["Init"] = data["Init"] or None
     for name, default in (("MaskedPaths", mounts.MASKED_PATHS), ("ReadonlyPaths", mounts.READONLY_PATHS)):

@@ -16,7 +16,7 @@ import signal
 from collections.abc import Sequence
 from typing import Any
 
-from cutaway.container import checks, drafting, folders, listing, volumes
+from cutaway.container import checks, drafting, filtering, folders, listing, volumes
 from cutaway.container.ending import Ending
 from cutaway.container.execs import Execs
 from cutaway.container.health import HealthMonitor
@@ -293,7 +293,7 @@ class Containers:
     async def prune(self, filters: dict[str, list[str]] | None = None) -> dict[str, Any]:
         """Remove all that do not run. Returns Docker's `ContainersDeleted` and `SpaceReclaimed`."""
         deleted, space = [], 0
-        for record in listing.prunable(self.shelf, filters or {}):
+        for record in filtering.prunable(self.shelf, filters or {}):
             upper = self.settings.container(record.id) / "upper"
             space += await asyncio.to_thread(listing.size_of, upper)
             await self.remove(record.id)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,83 +12,17 @@ from cutaway.container import volumes
 from cutaway.container.records import (
     CREATED,
     DEAD,
-    EXITED,
     PAUSED,
     REMOVING,
     RESTARTING,
     Record,
     seconds_since_epoch,
 )
-from cutaway.container.shelf import Shelf
-from cutaway.errors import BadInputError, CutawayError
 from cutaway.layer import diff
 from cutaway.layer.layers import Layers
 from cutaway.network.endpoint import network_settings
 from cutaway.network.ports import PortMap
 from cutaway.settings import Settings
-from cutaway.store.images import Images
-
-FILTERS = (
-    "ancestor",
-    "before",
-    "exited",
-    "id",
-    "label",
-    "name",
-    "network",
-    "publish",
-    "since",
-    "status",
-    "volume",
-)
-STATUSES = ("created", "restarting", "running", "removing", "paused", "exited", "dead")
-
-
-def choose(
-    shelf: Shelf, filters: dict[str, list[str]], *, all: bool, limit: int, images: Images
-) -> list[Record]:
-    """The newest first. Without `all`, `limit` or a filter by status only those that run.
-
-    Raises BadInputError for a filter that is none, NotFoundError for a container that one names.
-    """
-    for name in filters:
-        if name not in FILTERS:
-            raise BadInputError(f"invalid filter '{name}'", f"filters are: {', '.join(FILTERS)}")
-    for status in filters.get("status", ()):
-        if status not in STATUSES:
-            raise BadInputError(f"invalid filter 'status={status}'", f"one of {', '.join(STATUSES)}")
-    records = [kept.record for kept in shelf if not kept.record.quiet]
-    records.sort(key=lambda record: record.created, reverse=True)
-    everything = all or limit > 0 or bool({"status", "exited"} & set(filters))
-    chosen = [record for record in records if everything or record.state.active]
-    chosen = [record for record in chosen if matches(record, filters)]
-    chosen = _by_image(chosen, filters.get("ancestor", ()), images)
-    chosen = _by_age(chosen, filters, shelf)
-    return chosen[:limit] if limit > 0 else chosen
-
-
-def prunable(shelf: Shelf, filters: dict[str, list[str]]) -> list[Record]:
-    """Those that do not run, for `prune`. Raises BadInputError for a filter other than label."""
-    if unknown := set(filters) - {"label"}:
-        raise BadInputError(f"invalid filter '{min(unknown)}'", "prune knows: label")
-    still = (kept.record for kept in shelf if not kept.record.state.active and not kept.record.quiet)
-    return [record for record in still if matches(record, filters)]
-
-
-def matches(record: Record, filters: dict[str, list[str]]) -> bool:
-    """Whether the filters that need only the record let it pass: any value of each, but every label."""
-    tests: dict[str, Callable[[str], bool]] = {
-        "status": lambda value: record.state.status == value,
-        "name": lambda value: value.removeprefix("/") in record.name or _is_pattern(value, record.name),
-        "id": lambda value: record.id.startswith(value),
-        "exited": lambda value: record.state.status == EXITED and str(record.state.exit_code) == value,
-        "network": lambda value: record.network == value,
-        "volume": lambda value: any(value in (mount.name, mount.destination) for mount in record.mounts),
-        "publish": lambda value: _has_port(record, value),
-    }
-    if not all(_has_label(record, value) for value in filters.get("label", ())):
-        return False
-    return all(any(map(test, filters[name])) for name, test in tests.items() if filters.get(name))
 
 
 def summary(record: Record, settings: Settings) -> dict[str, Any]:
@@ -194,79 +127,6 @@ def changes(record: Record, settings: Settings, layers: Layers) -> list[dict[str
     lowers = [layers.diff(layer) for layer in reversed(record.layers)]
     found = diff.changes(settings.container(record.id) / "upper", lowers)
     return [change.to_docker() for change in found]
-
-
-def top(pids: Iterable[int]) -> dict[str, Any]:
-    """The processes with these numbers, as `ps -ef` shows them."""
-    titles = ["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"]
-    processes = []
-    for pid in sorted(pids):
-        try:
-            processes.append(_process(pid))
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-    return {"Titles": titles, "Processes": processes}
-
-
-def _process(pid: int) -> list[str]:
-    folder = Path(f"/proc/{pid}")
-    stat = (folder / "stat").read_text()
-    name = stat[stat.index("(") + 1 : stat.rindex(")")]
-    fields = stat[stat.rindex(")") + 2 :].split()
-    ticks = os.sysconf("SC_CLK_TCK")
-    uptime = float(Path("/proc/uptime").read_text().split()[0])
-    started = time.localtime(time.time() - uptime + int(fields[19]) / ticks)
-    used = (int(fields[11]) + int(fields[12])) // ticks
-    words = (folder / "cmdline").read_bytes().split(b"\0")[:-1]
-    command = " ".join(word.decode(errors="replace") for word in words) or f"[{name}]"
-    clock = f"{used // 3600:02}:{used // 60 % 60:02}:{used % 60:02}"
-    terminal = "?" if fields[4] == "0" else f"pts/{int(fields[4]) & 0xFF}"
-    uid = str(folder.stat().st_uid)
-    return [uid, str(pid), fields[1], "0", time.strftime("%H:%M", started), terminal, clock, command]
-
-
-def _by_image(records: list[Record], ancestors: Iterable[str], images: Images) -> list[Record]:
-    wanted = list(ancestors)
-    if not wanted:
-        return records
-    ids: set[str] = set()
-    tops: list[list[str]] = []
-    for text in wanted:
-        try:
-            image = images.resolve(text)
-        except CutawayError:
-            continue  # Docker: an unknown ancestor has no descendants
-        ids.add(str(image.id))
-        tops.append([str(layer) for layer in image.layers])
-    return [r for r in records if r.image in ids or any(r.layers[: len(top)] == top for top in tops if top)]
-
-
-def _by_age(records: list[Record], filters: dict[str, list[str]], shelf: Shelf) -> list[Record]:
-    for text in filters.get("before", ()):
-        bound = shelf.find(text).record.created
-        records = [record for record in records if record.created < bound]
-    for text in filters.get("since", ()):
-        bound = shelf.find(text).record.created
-        records = [record for record in records if record.created > bound]
-    return records
-
-
-def _has_label(record: Record, wanted: str) -> bool:
-    name, equals, value = wanted.partition("=")
-    return name in record.config.labels and (not equals or record.config.labels[name] == value)
-
-
-def _has_port(record: Record, wanted: str) -> bool:
-    number, _, protocol = wanted.partition("/")
-    published = ports(record.endpoint.ports) if record.endpoint else []
-    return any(str(p.get("PublicPort")) == number and p["Type"] == (protocol or "tcp") for p in published)
-
-
-def _is_pattern(value: str, name: str) -> bool:
-    bare = value.removeprefix("^").removeprefix("/").removesuffix("$")
-    if value.startswith("^") and value.endswith("$"):
-        return bare == name
-    return value.startswith("^") and name.startswith(bare)
 
 
 def _quoted(word: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from cutaway.container import listing
+from cutaway.container import filtering, listing, processes
 from cutaway.container.inspecting import inspect
 from cutaway.container.lifecycle import Containers
 from cutaway.errors import ConflictError
@@ -40,7 +40,7 @@ class Looking:
         filters: dict[str, list[str]] | None = None,
     ) -> JsonList:
         """Docker's JSON of `GET /containers/json`, the newest first."""
-        chosen = listing.choose(self.shelf, filters or {}, all=all, limit=limit or 0, images=self.images)
+        chosen = filtering.choose(self.shelf, filters or {}, all=all, limit=limit or 0, images=self.images)
         return [
             listing.summary(record, self.settings)
             | (await listing.sizes(record, self.settings, self.layers) if size else {})
@@ -52,9 +52,9 @@ class Looking:
         record = self.shelf.find(name).record
         return await asyncio.to_thread(listing.changes, record, self.settings, self.layers)
 
-    async def top(self, name: str) -> dict[str, Any]:
-        """Docker's JSON of `GET /containers/{id}/top`."""
+    async def top(self, name: str, options: str = "") -> dict[str, Any]:
+        """Docker's JSON of `GET /containers/{id}/top`. `options`: those of ps."""
         record = self.shelf.find(name).record
         if not record.state.running:
             raise ConflictError(f"container {record.id} is not running")
-        return await asyncio.to_thread(listing.top, self.containers.cgroup(record).processes())
+        return await asyncio.to_thread(processes.top, self.containers.cgroup(record).processes(), options)

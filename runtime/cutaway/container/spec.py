@@ -173,6 +173,7 @@ class HostConfig(Resources):
     """What the container gets of this machine."""
 
     binds: Nullable[list[str]] = []
+    container_id_file: Nullable[str] = msgspec.field(name="ContainerIDFile", default="")
     mounts: Nullable[list[MountRequest]] = []
     tmpfs: Nullable[dict[str, str]] = {}
     volumes_from: Nullable[list[str]] = []

@@ -84,14 +84,14 @@ class History(msgspec.Struct, omit_defaults=True):
 
 
 class Healthcheck(msgspec.Struct, rename="pascal", omit_defaults=True):
-    """Docker's health check; times in nanoseconds."""
+    """Docker's health check; times in nanoseconds. None, which some clients send, is 0: the default."""
 
     test: list[str] | None = None
-    interval: int = 0
-    timeout: int = 0
-    start_period: int = 0
-    start_interval: int = 0
-    retries: int = 0
+    interval: int | None = 0
+    timeout: int | None = 0
+    start_period: int | None = 0
+    start_interval: int | None = 0
+    retries: int | None = 0
 
 
 class RunConfig(msgspec.Struct, rename="pascal", omit_defaults=True):

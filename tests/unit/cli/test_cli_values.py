@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cutaway import moments
 from cutaway.cli import values
 from cutaway.cli.failures import CommandError
 from cutaway.cli.options import create_body
@@ -104,16 +105,16 @@ def test_an_env_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 def test_durations_are_gos() -> None:
-    assert values.seconds("1h30m") == 5400
-    assert values.seconds("500ms") == 0.5
+    assert moments.seconds("1h30m") == 5400
+    assert moments.seconds("500ms") == 0.5
     with pytest.raises(ValueError, match="invalid duration"):
-        values.seconds("5 minutes")
+        moments.seconds("5 minutes")
 
 
 def test_a_moment_is_seconds_since_the_epoch() -> None:
-    assert values.moment("1700000000.25") == "1700000000.25"
-    assert values.moment("2023-11-14T22:13:20Z") == "1700000000.000000000"
-    assert float(values.moment("10m")) < float(values.moment("0s"))
+    assert moments.moment("1700000000.25") == "1700000000.25"
+    assert moments.moment("2023-11-14T22:13:20Z") == "1700000000.000000000"
+    assert float(moments.moment("10m")) < float(moments.moment("0s"))
 
 
 def test_run_makes_dockers_body() -> None:
