@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from container_support import Room
+from container_support import Room, until
 from test_container_lifecycle import SLEEP, in_room
 
 from cutaway.errors import BadInputError, ConflictError, CutawayError, NotFoundError
@@ -231,6 +231,8 @@ def test_an_init_reaps_orphans_and_passes_signals_and_exit_codes_on() -> None:
         host = {"Init": True}
         assert await made.run("sh", "-c", "cat /proc/1/comm; exit 7", host=host) == (7, "docker-init\n")
         container = await made.start("sh", "-c", "(sleep 0 & exec sleep 1000) & exec sleep 1000", host=host)
+        members = made.containers.cgroup(made.containers.record(container))
+        await until(lambda: len(list(members.processes())) > 1)  # before that, init has no handler yet
         await made.containers.stop(container)
         assert made.containers.record(container).state.exit_code == 143
 

@@ -255,7 +255,7 @@ def test_the_list_tells_what_docker_tells() -> None:
         await made.containers.start(ended)
         await made.containers.wait(ended)
         assert [entry["Id"] for entry in await made.looking.list()] == [running]
-        by_exit = await made.looking.list(filters={"exited": ["2"]})
+        by_exit = await made.looking.list(all=True, filters={"exited": ["2"]})
         assert [entry["Names"] for entry in by_exit] == [["/down"]]
         assert by_exit[0]["Status"].startswith("Exited (2) ")
         by_label = await made.looking.list(filters={"label": ["role=web"], "ancestor": ["busybox"]})
