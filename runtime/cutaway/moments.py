@@ -1,4 +1,4 @@
-"""Points in time as people write them: to the engine in filters, to the command line in `--since`."""
+"""Time as people write and read it: durations, moments of filters and `--since`, ages in `ps`."""
 
 from __future__ import annotations
 
@@ -34,3 +34,30 @@ def moment(text: str) -> str:
     except ValueError:
         raise ValueError("neither a moment nor a duration") from None
     return f"{when.timestamp():.9f}"
+
+
+def duration(seconds: float) -> str:
+    """A span of time as `docker ps` says it (docker/go-units, HumanDuration)."""
+    whole = int(seconds)
+    minutes, hours = whole // 60, int(seconds / 3600 + 0.5)
+    if whole < 1:
+        return "Less than a second"
+    if whole == 1:
+        return "1 second"
+    if whole < 60:
+        return f"{whole} seconds"
+    if minutes == 1:
+        return "About a minute"
+    if minutes < 60:
+        return f"{minutes} minutes"
+    if hours == 1:
+        return "About an hour"
+    if hours < 48:
+        return f"{hours} hours"
+    if hours < 24 * 7 * 2:
+        return f"{hours // 24} days"
+    if hours < 24 * 30 * 2:
+        return f"{hours // 24 // 7} weeks"
+    if hours < 24 * 365 * 2:
+        return f"{hours // 24 // 30} months"
+    return f"{hours // 24 // 365} years"

@@ -5,8 +5,11 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from harness import EngineProcess
@@ -90,6 +93,24 @@ def docker_command() -> str:
     if found is None:
         pytest.skip("no docker client is installed")
     return found
+
+
+@pytest.fixture
+def client(engine: EngineProcess) -> Iterator[Any]:
+    """A docker-py client; the containers that the test leaves are removed."""
+    yield engine.client()
+    engine.remove_containers()
+
+
+@pytest.fixture(params=["cutaway", "docker"])
+def cli(
+    request: pytest.FixtureRequest, engine: EngineProcess
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Our command, and the stock one: what holds for both is Docker's."""
+    program = [sys.executable, "-m", "cutaway.cli.main"]
+    if request.param == "docker":
+        program = [request.getfixturevalue("docker_command")]
+    return lambda *words, **options: engine.run(*program, *words, **options)
 
 
 def load_image(engine: EngineProcess, name: str, cache: Path) -> None:

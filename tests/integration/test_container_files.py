@@ -7,10 +7,9 @@ import io
 import shlex
 import shutil
 import subprocess
-import sys
 import tarfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,21 +20,6 @@ from harness import EngineProcess
 pytestmark = pytest.mark.root
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
-
-
-@pytest.fixture
-def client(engine: EngineProcess) -> Iterator[Any]:
-    yield engine.client()
-    engine.remove_containers()
-
-
-@pytest.fixture(params=["cutaway", "docker"])
-def cli(request: pytest.FixtureRequest, engine: EngineProcess) -> Run:
-    """Our command, and the stock one: what holds for both is Docker's."""
-    program = [sys.executable, "-m", "cutaway.cli.main"]
-    if request.param == "docker":
-        program = [request.getfixturevalue("docker_command")]
-    return lambda *words, **options: engine.run(*program, *words, **options)
 
 
 def ok(done: subprocess.CompletedProcess[str]) -> str:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import docker.types
@@ -15,20 +14,6 @@ pytestmark = pytest.mark.root
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 COUNT = "i=0; while [ $i -lt 2000 ]; do echo line $i; i=$((i+1)); done"
-
-
-@pytest.fixture
-def client(engine: EngineProcess) -> Iterator[Any]:
-    yield engine.client()
-    engine.remove_containers()
-
-
-@pytest.fixture(params=["cutaway", "docker"])
-def cli(request: pytest.FixtureRequest, engine: EngineProcess) -> Run:
-    program = [sys.executable, "-m", "cutaway.cli.main"]
-    if request.param == "docker":
-        program = [request.getfixturevalue("docker_command")]
-    return lambda *words, **options: engine.run(*program, *words, **options)
 
 
 def test_a_log_of_limited_size_keeps_the_end_and_no_more_files_than_asked(

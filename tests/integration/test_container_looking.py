@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import docker.errors
@@ -36,20 +36,6 @@ EVERYTHING = """
     LogPath MountLabel Mounts Name NetworkSettings Path Platform ProcessLabel ResolvConfPath RestartCount
     State
 """
-
-
-@pytest.fixture
-def client(engine: EngineProcess) -> Iterator[Any]:
-    yield engine.client()
-    engine.remove_containers()
-
-
-@pytest.fixture(params=["cutaway", "docker"])
-def cli(request: pytest.FixtureRequest, engine: EngineProcess) -> Run:
-    program = [sys.executable, "-m", "cutaway.cli.main"]
-    if request.param == "docker":
-        program = [request.getfixturevalue("docker_command")]
-    return lambda *words, **options: engine.run(*program, *words, **options)
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ async def inspect(call: Call) -> Answer:
 @routes.get("/containers/{id}/top")
 async def top(call: Call) -> Answer:
     """`GET /containers/{id}/top`: the container's processes; `ps_args`: the options of ps."""
-    return json_answer(await call.engine.looking.top(call["id"], call.text("ps_args") or ""))
+    return json_answer(await call.engine.looking.top(call["id"], call.text("ps_args")))
 
 
 @routes.get("/containers/{id}/changes")

@@ -173,7 +173,7 @@ def check_terminal(session: Session, *, tty: bool, stdin: bool) -> None:
 
 def attach_params(streams: Collection[str], *, stdin: bool, keys: str | None) -> dict[str, object]:
     """The query of `POST /containers/{id}/attach`: the output in `streams`, and input."""
-    output = {name: name in streams for name in ("stdout", "stderr")}
+    output = {name: name in streams for name in OUTPUT}
     return {"stream": True, "stdin": stdin, **output, "detachKeys": keys}
 
 

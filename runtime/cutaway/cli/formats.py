@@ -7,41 +7,18 @@ Scripts and students' habits rest on these forms, so they are Docker's own to th
 from __future__ import annotations
 
 import datetime
-import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from cutaway import moments
+
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
-
-
-def duration(seconds: float) -> str:
-    """`About a minute`, `3 hours`: one unit, rounded as Docker rounds."""
-    whole = int(seconds)
-    hours = round(seconds / 3600)
-    if whole < 1:
-        return "Less than a second"
-    if whole < 120:
-        return "1 second" if whole == 1 else f"{whole} seconds" if whole < 60 else "About a minute"
-    if whole < 3600:
-        return f"{whole // 60} minutes"
-    for limit, unit, name in (
-        (48, 1, "hours"), (24 * 14, 24, "days"), (24 * 60, 24 * 7, "weeks"), (24 * 730, 24 * 30, "months"),
-    ):  # fmt: skip
-        if hours < limit:
-            return "About an hour" if hours <= 1 else f"{hours // unit} {name}"
-    return f"{int(seconds / 3600 / 24 / 365)} years"
 
 
 def ago(created: float, now: float) -> str:
     """`3 hours ago`."""
-    return f"{duration(max(0.0, now - created))} ago"
-
-
-def timestamp(text: str) -> float:
-    """Seconds since the epoch of RFC 3339 with up to nine decimals. Raises ValueError."""
-    text = re.sub(r"(\.\d{6})\d+", r"\1", text).replace("Z", "+00:00")
-    return datetime.datetime.fromisoformat(text).timestamp()
+    return f"{moments.duration(max(0.0, now - created))} ago"
 
 
 def moment(seconds: float) -> str:

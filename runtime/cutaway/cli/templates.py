@@ -15,6 +15,7 @@ rendering calls them with a value. What the values are, and how they print, is i
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections import ChainMap
@@ -41,7 +42,7 @@ class Template:
         reader = _Reader(_pieces(source))
         self._nodes, end = reader.nodes(in_range=False)
         if end is not None:
-            raise TemplateError(f"unexpected {{{{{end.words[0].text}}}}}")
+            raise TemplateError(f"unexpected {{{{{end[0].text}}}}}")
 
     def render(self, value: Any) -> str:
         """The text for one value. Raises TemplateError when it names a field that is not there."""
@@ -67,10 +68,6 @@ class _Word(NamedTuple):
     text: str
 
 
-class _Action(NamedTuple):
-    words: list[_Word]
-
-
 class _LeavingError(Exception):
     """`{{break}}`; with `again`, `{{continue}}`."""
 
@@ -84,15 +81,15 @@ def _write(nodes: Iterable[_Node], scope: _Scope, out: list[str]) -> None:
         node(scope, out)
 
 
-def _pieces(source: str) -> list[str | _Action]:
-    found: list[str | _Action] = []
+def _pieces(source: str) -> list[str | list[_Word]]:
+    found: list[str | list[_Word]] = []
     position, trim = 0, False
     for match in _ACTION.finditer(source):
         text = source[position : match.start()]
         text = text.lstrip() if trim else text
         found.append(text.rstrip() if match[1] else text)
         if not match[2].startswith("/*"):
-            found.append(_Action(_words(match[2])))
+            found.append(_words(match[2]))
         position, trim = match.end(), bool(match[3])
     rest = source[position:]
     if "{{" in rest:
@@ -117,29 +114,29 @@ def _words(action: str) -> list[_Word]:
 class _Reader:
     """Makes nodes of pieces: each method takes what it understands from the front."""
 
-    def __init__(self, pieces: list[str | _Action]) -> None:
+    def __init__(self, pieces: list[str | list[_Word]]) -> None:
         self._pieces = iter(pieces)
 
-    def nodes(self, *, in_range: bool) -> tuple[list[_Node], _Action | None]:
+    def nodes(self, *, in_range: bool) -> tuple[list[_Node], list[_Word] | None]:
         """Everything up to the `else` or `end` that is not of a block within, and that action."""
         nodes: list[_Node] = []
         for piece in self._pieces:
             if isinstance(piece, str):
                 nodes.append(_literal(piece))
                 continue
-            match piece.words[0]:
+            match piece[0]:
                 case _Word("word", "else" | "end"):
                     return nodes, piece
                 case _Word("word", "if" | "with" | "range" as word):
-                    nodes.append(self._block(word, piece.words[1:], in_range=in_range or word == "range"))
-                case _Word("word", "break" | "continue" as word) if len(piece.words) == 1:
+                    nodes.append(self._block(word, piece[1:], in_range=in_range or word == "range"))
+                case _Word("word", "break" | "continue" as word) if len(piece) == 1:
                     if not in_range:
                         raise TemplateError(f"{{{{{word}}}}} outside {{{{range}}}}")
                     nodes.append(_leave(again=word == "continue"))
                 case _Word("word", word) if word in _UNSUPPORTED:
                     raise TemplateError(f"{{{{{word}}}}} is not supported: one template has to do")
                 case _:
-                    names, declares, value = _head(piece.words)
+                    names, declares, value = _head(piece)
                     nodes.append(_assign(names, value, declares=declares) if names else _show(value))
         return nodes, None
 
@@ -147,16 +144,16 @@ class _Reader:
         names, declares, value = _head(head)
         body, end = self.nodes(in_range=in_range)
         otherwise: list[_Node] = []
-        if end is not None and end.words[0].text == "else":
-            if len(end.words) > 1:  # else if: a block of its own, which the same {{end}} closes
-                if end.words[1].text not in ("if", "with"):
-                    raise TemplateError(f"unexpected {end.words[1].text!r} in {{{{else}}}}")
-                otherwise = [self._block(end.words[1].text, end.words[2:], in_range=in_range)]
+        if end is not None and end[0].text == "else":
+            if len(end) > 1:  # else if: a block of its own, which the same {{end}} closes
+                if end[1].text not in ("if", "with"):
+                    raise TemplateError(f"unexpected {end[1].text!r} in {{{{else}}}}")
+                otherwise = [self._block(end[1].text, end[2:], in_range=in_range)]
                 return _BLOCKS[word](names, value, body, otherwise, declares)
             otherwise, end = self.nodes(in_range=in_range)
         if end is None:
             raise TemplateError("unexpected EOF: {{end}} is missing")
-        if end.words[0].text != "end":
+        if end[0].text != "end":
             raise TemplateError("unexpected {{else}}")
         return _BLOCKS[word](names, value, body, otherwise, declares)
 
@@ -207,16 +204,6 @@ def _choice(
     return choose
 
 
-def _if(names: list[str], value: _Value, body: list[_Node], otherwise: list[_Node], declares: bool) -> _Node:
-    return _choice(names, value, body, otherwise, declares, moves=False)
-
-
-def _with(
-    names: list[str], value: _Value, body: list[_Node], otherwise: list[_Node], declares: bool
-) -> _Node:
-    return _choice(names, value, body, otherwise, declares, moves=True)
-
-
 def _range(
     names: list[str], value: _Value, body: list[_Node], otherwise: list[_Node], declares: bool
 ) -> _Node:
@@ -237,7 +224,11 @@ def _range(
     return loop
 
 
-_BLOCKS = {"if": _if, "with": _with, "range": _range}
+_BLOCKS: dict[str, Callable[..., _Node]] = {
+    "if": functools.partial(_choice, moves=False),
+    "with": functools.partial(_choice, moves=True),
+    "range": _range,
+}
 
 
 def _head(words: list[_Word]) -> tuple[list[str], bool, _Value]:

@@ -130,36 +130,6 @@ class Command(click.Command):
         _write_examples(self.examples, ctx, formatter)
 
 
-class Tree(click.Group):
-    """The root: finds commands by name, imports them when they are wanted, suggests what was meant."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """All names, in the order of the help."""
-        return list(PLACES)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command, or None when there is none of that name."""
-        return _imported(PLACES[cmd_name]) if cmd_name in PLACES else None
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command that the first word names. Raises CommandError with a suggestion."""
-        raise_if_unknown(args[0], PLACES, ctx)
-        return super().resolve_command(ctx, args)
-
-    def get_help_option(self, ctx: click.Context) -> click.Option | None:
-        """`--help`, which goes where the command's output goes."""
-        return _help_option()
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The commands by section, one line each."""
-        for title, names in SECTIONS.items():
-            with formatter.section(title):
-                rows = [(name, _summary(self.get_command(ctx, name))) for name in names]
-                formatter.write_dl(rows, col_max=12)
-
-
 class SubTree(click.Group):
     """A command with commands below it, such as `engine`."""
 
@@ -168,7 +138,7 @@ class SubTree(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As in the root. Raises CommandError with a suggestion."""
+        """Find the command that the first word names. Raises CommandError with a suggestion."""
         raise_if_unknown(args[0], self.list_commands(ctx), ctx)
         return super().resolve_command(ctx, args)
 
@@ -178,9 +148,11 @@ class SubTree(click.Group):
 
 
 class Noun(SubTree):
-    """A kind of thing with the commands about it: `container ls` is `ps`. `places`: as in SECTIONS."""
+    """Imports its commands when they are wanted: `container ls` is `ps`. `places`: as in SECTIONS."""
 
-    def __init__(self, name: str, places: dict[str, str], *, examples: Iterable[str], **options: Any) -> None:
+    def __init__(
+        self, name: str, places: dict[str, str], *, examples: Iterable[str] = (), **options: Any
+    ) -> None:
         super().__init__(name, **options)
         self.places, self.examples = places, tuple(examples)
 
@@ -195,6 +167,17 @@ class Noun(SubTree):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command, or None when there is none of that name."""
         return _imported(self.places[cmd_name]) if cmd_name in self.places else None
+
+
+class Tree(Noun):
+    """The root: all commands, by section."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The commands by section, one line each."""
+        for title, names in SECTIONS.items():
+            with formatter.section(title):
+                rows = [(name, _summary(self.get_command(ctx, name))) for name in names]
+                formatter.write_dl(rows, col_max=12)
 
 
 def _write_examples(examples: tuple[str, ...], ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -282,6 +265,7 @@ def command(
 @click.group(
     "cutaway",
     cls=Tree,
+    places=PLACES,
     options_metavar="",
     subcommand_metavar="COMMAND",
     no_args_is_help=False,

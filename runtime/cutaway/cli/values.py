@@ -19,8 +19,6 @@ from cutaway import moments
 from cutaway.cli.failures import REFUSED, CommandError
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kmgtp]?)(?:i?b)?", re.IGNORECASE)
-
-
 STREAMS = ("stdin", "stdout", "stderr")
 
 

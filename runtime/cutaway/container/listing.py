@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from cutaway import moments
 from cutaway.container import volumes
 from cutaway.container.records import (
     CREATED,
@@ -49,7 +50,7 @@ def status(record: Record) -> str:
     """`Up 3 seconds`, `Exited (0) 2 minutes ago`, `Created`."""
     state = record.state
     if state.running:
-        up = f"Up {duration(time.time() - seconds_since_epoch(state.started_at))}"
+        up = f"Up {moments.duration(time.time() - seconds_since_epoch(state.started_at))}"
         if state.status == PAUSED:
             return f"{up} (Paused)"
         if state.health:
@@ -61,34 +62,8 @@ def status(record: Record) -> str:
     if state.status in (DEAD, REMOVING):
         return {DEAD: "Dead", REMOVING: "Removal In Progress"}[state.status]
     word = "Restarting" if state.status == RESTARTING else "Exited"
-    return f"{word} ({state.exit_code}) {duration(time.time() - seconds_since_epoch(state.finished_at))} ago"
-
-
-def duration(seconds: float) -> str:
-    """A span of time as `docker ps` says it (docker/go-units, HumanDuration)."""
-    whole = int(seconds)
-    minutes, hours = whole // 60, int(seconds / 3600 + 0.5)
-    if whole < 1:
-        return "Less than a second"
-    if whole == 1:
-        return "1 second"
-    if whole < 60:
-        return f"{whole} seconds"
-    if minutes == 1:
-        return "About a minute"
-    if minutes < 60:
-        return f"{minutes} minutes"
-    if hours == 1:
-        return "About an hour"
-    if hours < 48:
-        return f"{hours} hours"
-    if hours < 24 * 7 * 2:
-        return f"{hours // 24} days"
-    if hours < 24 * 30 * 2:
-        return f"{hours // 24 // 7} weeks"
-    if hours < 24 * 365 * 2:
-        return f"{hours // 24 // 30} months"
-    return f"{hours // 24 // 365} years"
+    age = moments.duration(time.time() - seconds_since_epoch(state.finished_at))
+    return f"{word} ({state.exit_code}) {age} ago"
 
 
 def ports(published: PortMap) -> list[dict[str, Any]]:

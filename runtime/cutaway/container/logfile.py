@@ -104,7 +104,7 @@ class LogFile:
                 with contextlib.suppress(FileNotFoundError):
                     os.rename(older, f"{self._path}.{number}")  # noqa: PTH104 - no pathlib here
             if self._max_files == 1:
-                os.unlink(self._path)  # noqa: PTH108
+                os.unlink(self._path)  # noqa: PTH108 - nor here
             old = self._fd
             self._open()
             os.close(old)

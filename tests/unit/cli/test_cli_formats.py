@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cutaway import moments
 from cutaway.cli import formats, listing, rows
 from cutaway.cli.events import line_of
 from cutaway.cli.images import history_row, image_rows
@@ -53,7 +54,7 @@ CONTAINER: dict[str, Any] = {
     ],
 )
 def test_ages_are_dockers(seconds: int, text: str) -> None:
-    assert formats.duration(seconds) == text
+    assert moments.duration(seconds) == text
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from cutaway import moments
 from cutaway.container import logs, packets
 from cutaway.container.attachment import DetachKeys
-from cutaway.container.listing import duration
 from cutaway.container.logfile import LogFile, timestamp
 from cutaway.container.process import exit_code
 from cutaway.container.records import rfc3339, seconds_since_epoch
@@ -96,7 +96,7 @@ def test_packets_carry_descriptors_and_may_be_large() -> None:
     ],
 )
 def test_spans_of_time_read_as_in_docker(seconds: float, text: str) -> None:
-    assert duration(seconds) == text
+    assert moments.duration(seconds) == text
 
 
 def test_times_are_the_same_on_both_sides() -> None:
